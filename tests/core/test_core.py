@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from littoral.cli.core import linked
 from littoral.core.bridge import BRIDGE
 from littoral.core.rejected import STREAM as REJECTED
 from littoral.core.spool import SpoolLimits
@@ -94,6 +95,18 @@ async def test_a_function_is_deployed_gets_its_events_in_order_and_survives_a_re
     stats = await place.core.stats()
     assert stats["link"]["connected"] is False
     cable.restore()
+
+
+async def test_a_clock_that_is_set_right_makes_nothing_last_longer(
+    place: CorePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = time.time() + 25 * 365 * 86400
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: right)
+        found = await place.core.operator.status()
+        words = linked(found["link"])
+    assert found["seconds"] < 3600
+    assert words.startswith(("up for ", "down for ")) and " d" not in words.partition(":")[0].removeprefix("down")
 
 
 CELL = NOTE + FACTS + "import json\ndef handler(event, context): note(json.dumps(facts(event)))\n"

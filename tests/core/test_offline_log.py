@@ -44,4 +44,4 @@ async def test_a_path_that_stays_closed_is_told_of_once(tmp_path: Path, caplog: 
     said = [record.getMessage() for record in caplog.records if record.name == "littoral.core.link"]
     assert said and len(said) == len(set(said)), said
     assert told == [False]
-    assert link.stats.since > 0
+    assert link.stats.changed > 0

@@ -100,7 +100,7 @@ def summary(found: Any) -> str:
 
 def linked(link: dict[str, Any]) -> str:
     """How long it is up, or down and why."""
-    lasts = ago(time.time() - link["since"]).removesuffix(" ago")
+    lasts = ago(link["seconds"]).removesuffix(" ago")
     return (
         f"up for {lasts}" if link["connected"] else f"down for {lasts}: {link['last_problem'] or 'not yet connected'}"
     )

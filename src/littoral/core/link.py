@@ -11,7 +11,8 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from littoral.core.dialing import Backoff, Dialer, Upstream
 from littoral.core.draining import Draining
@@ -46,11 +47,17 @@ class TopicDenied(LinkDown):
 @dataclass(slots=True)
 class LinkStats:
     connected: bool = False
-    since: float = 0.0  # Unix seconds
+    changed: float = 0.0  # that last, on the monotonic clock: the other may be set right meanwhile
     connects: int = 0
     received: int = 0
     lost_from_above: int = 0  # QoS 0, because the takers were slow
     last_problem: str = ""
+
+    def told(self, now: float) -> dict[str, Any]:
+        """As JSON; with the ``seconds`` that it has been up or down."""
+        document = asdict(self)
+        document["seconds"] = round(now - document.pop("changed"))
+        return document
 
 
 @dataclass(slots=True, eq=False)
@@ -121,7 +128,7 @@ class Link:
         self.draining.more()
 
     async def start(self) -> None:
-        self.stats.since = time.time()
+        self.stats.changed = time.monotonic()
         for step in (self._keep_connected, self._deliver_all, self.draining.settle_all):
             self._tasks.append(asyncio.create_task(step()))
 
@@ -252,7 +259,7 @@ class Link:
         self.draining.online(False)
         self._up.clear()
         if self.stats.connected:
-            self.stats.connected, self.stats.since = False, time.time()
+            self.stats.connected, self.stats.changed = False, time.monotonic()
         self.followers.say(False)
         for handle in self._session.handles():
             if isinstance(handle, asyncio.Future) and not handle.done():
@@ -272,7 +279,7 @@ class Link:
         raise Broken("the place above closed the connection")
 
     def _welcome(self, group: asyncio.TaskGroup) -> None:
-        self.stats.connected, self.stats.since = True, time.time()
+        self.stats.connected, self.stats.changed = True, time.monotonic()
         self._said.clear()
         self.stats.connects += 1
         filters = sorted({each.filter for each in self._subscriptions})

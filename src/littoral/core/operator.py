@@ -21,7 +21,6 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -57,7 +56,7 @@ class Operator:
         spool: Spool,
         deployments: CoreDeployments,
         last_words: Callable[[str, int], Awaitable[Sequence[str] | None]],
-        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._thing = thing
         self._logs = folder / "logs"
@@ -66,18 +65,19 @@ class Operator:
         self.retrying = Retrying(spool, link.draining)
         self._deployments = deployments
         self._last_words = last_words
-        self._clock = clock
-        self._began = clock()
+        self._monotonic = monotonic
+        self._began = monotonic()
         self.token = secrets.token_urlsafe(32)
 
     async def status(self) -> dict[str, Any]:
         """All that the core knows of itself, as JSON."""
         await self._spool.look()
+        now = self._monotonic()
         return {
             "name": self._thing,
             "pid": os.getpid(),
-            "seconds": round(self._clock() - self._began),  # since its start
-            "link": asdict(self._link.stats),
+            "seconds": round(now - self._began),  # since its start
+            "link": self._link.stats.told(now),
             "spool": {
                 "pending": await self._spool.pending(),
                 "dropped": self._spool.dropped,

@@ -160,7 +160,11 @@ class Core:
     async def stats(self) -> dict[str, Any]:
         await self.spool.look()
         return {
-            "link": {**asdict(self.link.stats), "sent": self.link.draining.sent, "expired": self.link.draining.expired},
+            "link": {
+                **self.link.stats.told(time.monotonic()),
+                "sent": self.link.draining.sent,
+                "expired": self.link.draining.expired,
+            },
             "spool": {
                 "pending": await self.spool.pending(),
                 "dropped": self.spool.dropped,

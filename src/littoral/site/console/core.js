@@ -9,7 +9,7 @@ const STATES = ['up', 'down', 'RUNNING', 'ERRORED', 'BROKEN']; // words that hav
 function summary(status) {
   return [
     ['link', status.link.connected ? 'up' : 'down'],
-    [status.link.connected ? 'up for' : 'down for', duration(Math.max(0, Math.round(Date.now() / 1000 - status.link.since)))],
+    [status.link.connected ? 'up for' : 'down for', duration(status.link.seconds)],
     ['waiting to go up', String(status.spool.pending)],
     ['dropped', String(status.spool.dropped)],
     ['set aside', String(status.spool.setAside)],
