@@ -103,6 +103,22 @@ def test_bad_configurations(s3: Any, locked: str, refusal: Refusal, configuratio
     assert refusal(s3.put_object_lock_configuration, **given) == (code, 400)
 
 
+def test_holds_until_an_event_are_refused_and_leave_what_there_is(s3: Any, locked: str, refusal: Refusal) -> None:
+    default = {"Mode": GOVERNANCE, "Days": 1}
+    wanted = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": default | {"DefaultEventHold": {"Days": 9}}}}
+    refused = refusal(s3.put_object_lock_configuration, Bucket=locked, ObjectLockConfiguration=wanted)
+    assert refused == ("NotImplemented", 501)
+    assert "Rule" not in s3.get_object_lock_configuration(Bucket=locked)["ObjectLockConfiguration"]
+    retained = {"Mode": GOVERNANCE, "RetainUntilDate": LATER}
+    s3.put_object(Bucket=locked, Key="k", ObjectLockMode=GOVERNANCE, ObjectLockRetainUntilDate=LATER)
+    named = {"Bucket": locked, "Key": "k"}
+    for more in ({"EventHold": "ON"}, {"EventHoldDuration": {"Days": 9}}):
+        for asked in (more, retained | more):
+            refused = refusal(s3.put_object_retention, **named, Retention=asked, BypassGovernanceRetention=True)
+            assert refused == ("NotImplemented", 501)
+    assert s3.get_object_retention(**named)["Retention"] == retained
+
+
 def test_bad_locks(s3: Any, bucket: str, locked: str, refusal: Refusal) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=b"")
     until = {"ObjectLockMode": GOVERNANCE, "ObjectLockRetainUntilDate": LATER}
