@@ -68,11 +68,8 @@ def test_an_index_made_later_has_what_was_there_and_follows_what_comes(resource:
         "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["extra"]},
         "ProvisionedThroughput": THROUGHPUT,
     }
-    client.update_table(
-        TableName=name,
-        AttributeDefinitions=[{"AttributeName": n, "AttributeType": t} for n, t in (("owner", "S"), ("n", "N"))],
-        GlobalSecondaryIndexUpdates=[{"Create": create}],
-    )
+    types = [{"AttributeName": n, "AttributeType": t} for n, t in (("owner", "S"), ("n", "N"))]
+    client.update_table(TableName=name, AttributeDefinitions=types, GlobalSecondaryIndexUpdates=[{"Create": create}])
 
     def owned(owner: str) -> list[int]:
         found: list[int] = []
@@ -85,6 +82,23 @@ def test_an_index_made_later_has_what_was_there_and_follows_what_comes(resource:
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     assert owned("ann") == list(range(1, 30, 2))
+    bounded = {"MaxReadRequestUnits": 1}
+    for update in (
+        {"Create": {**create, "IndexName": "bounded", "OnDemandThroughput": bounded}},
+        {"Update": {"IndexName": "by-owner", "OnDemandThroughput": bounded}},
+    ):
+        with pytest.raises(ClientError, match="OnDemandThroughput of index"):
+            client.update_table(
+                TableName=name,
+                AttributeDefinitions=[
+                    {"AttributeName": n, "AttributeType": t} for n, t in (("owner", "S"), ("n", "N"))
+                ],
+                GlobalSecondaryIndexUpdates=[update],
+            )
+    warm = {"IndexName": "by-owner", "WarmThroughput": {"ReadUnitsPerSecond": 12000}}
+    client.update_table(TableName=name, GlobalSecondaryIndexUpdates=[{"Update": warm}])
+    (index,) = client.describe_table(TableName=name)["Table"]["GlobalSecondaryIndexes"]
+    assert index["ProvisionedThroughput"]["ReadCapacityUnits"] == 5
     again = {"Create": {**create, "IndexName": "by-owner-too"}}
     with pytest.raises(ClientError, match="AttributeDefinitions"):  # also of what the table knows already
         client.update_table(TableName=name, GlobalSecondaryIndexUpdates=[again])

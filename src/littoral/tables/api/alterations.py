@@ -10,7 +10,7 @@ import apsw
 
 from littoral.protocols.dynamodb.errors import Invalid
 from littoral.tables import changes, entries
-from littoral.tables.api.definitions import MOST_GLOBAL, new_index, stream_view, throughput_of
+from littoral.tables.api.definitions import MOST_GLOBAL, check_unbounded, new_index, stream_view, throughput_of
 from littoral.tables.errors import limit, no_such_index
 from littoral.tables.table import Table
 
@@ -70,7 +70,9 @@ def with_index(connection: apsw.Connection, table: Table, given: dict[str, Any],
     if index is None or index.local:
         raise no_such_index(name)
     if what == "Update":
-        changed = replace(index, throughput=throughput_of(wanted.get("ProvisionedThroughput")))
+        check_unbounded(wanted)
+        throughput = wanted.get("ProvisionedThroughput")
+        changed = index if throughput is None else replace(index, throughput=throughput_of(throughput))
         return table.changed(indexes=tuple(changed if each is index else each for each in table.indexes))
     entries.clear(connection, index)
     left = tuple(each for each in table.indexes if each is not index)

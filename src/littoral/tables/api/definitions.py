@@ -6,6 +6,7 @@ from typing import Any
 
 import apsw
 
+from littoral.aws.service import ServiceError
 from littoral.protocols.dynamodb.errors import Invalid
 from littoral.protocols.dynamodb.keys import Attribute, Schema
 from littoral.tables.api.parts import NAME
@@ -134,6 +135,7 @@ def new_index(
         )
     if len(included or []) > MOST_INCLUDED or len(set(included or [])) != len(included or []):
         raise Invalid(f"{WRONG}NonKeyAttributes has too many or duplicate members")
+    check_unbounded(given)
     throughput = given.get("ProvisionedThroughput")
     if throughput is not None and billing == "PAY_PER_REQUEST":
         raise Invalid(
@@ -151,6 +153,13 @@ def new_index(
         tuple(included or ()),
         throughput_of(throughput),
     )
+
+
+def check_unbounded(index: dict[str, Any]) -> None:
+    """As of a table, whose OnDemandThroughput the signature refuses: nothing here keeps to it. Raises ServiceError."""
+    if index.get("OnDemandThroughput"):
+        message = f"OnDemandThroughput of index {index['IndexName'][:255]} is not implemented here."
+        raise ServiceError("NotImplemented", message, status=501)
 
 
 def throughput_of(given: dict[str, int] | None) -> Throughput:

@@ -1,0 +1,85 @@
+"""What the model lets through, somebody looks at: a nested member that no source names is left out, with a 200.
+
+The signature of an operation says what is honoured of its members, and the wire refuses what the model does not have.
+Between the two lie the members of members. A newer botocore brings more of them, and they are named here first.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from botocore.model import Shape
+
+from littoral.aws import models
+from littoral.aws.registry import operations
+from littoral.objects.checksums import ALGORITHMS
+from littoral.site.services import api_classes
+
+SOURCES = Path(__file__).parents[2] / "src/littoral"
+BESIDE = {"dynamodb": ["protocols/dynamodb"]}
+UNNAMED = {  # by the end of their path
+    "s3": {
+        "BucketLoggingStatus.LoggingEnabled.TargetObjectKeyFormat.SimplePrefix": "what is not PartitionedPrefix",
+        "CreateBucketConfiguration.Bucket.DataRedundancy": "all but LocationConstraint and Tags is refused",
+        **{f"MultipartUpload.Parts.{each.member}": "made of its algorithm's name" for each in ALGORITHMS.values()},
+        "NotificationConfiguration.LambdaFunctionConfigurations": "made of its kind's name",
+        "NotificationConfiguration.QueueConfigurations": "likewise",
+        "NotificationConfiguration.TopicConfigurations": "likewise",
+        "ReplicationConfiguration.Rules.Destination.EncryptionConfiguration.ReplicaKmsKeyID": "refused above it",
+        "ReplicationConfiguration.Rules.Destination.Metrics.EventThreshold": "likewise",
+        "ReplicationConfiguration.Rules.Destination.ReplicationTime.Time.Minutes": "likewise",
+        "RestoreRequest.Description": "of a query, and those are refused",
+        "RestoreRequest.GlacierJobParameters": "restoring takes no time, whatever the tier",
+        "RestoreRequest.OutputLocation.S3": "refused above it",
+        "RestoreRequest.SelectParameters.Expression": "likewise",
+        "RestoreRequest.SelectParameters.ExpressionType": "likewise",
+        "RestoreRequest.SelectParameters.InputSerialization": "likewise",
+        "RestoreRequest.SelectParameters.OutputSerialization": "likewise",
+        "RestoreRequest.Tier": "restoring takes no time, whatever the tier",
+    },
+    "dynamodb": {
+        "SSESpecification.SSEType": "of a specification that is enabled, and those are refused",
+        "OnDemandThroughput.MaxReadRequestUnits": "refused above it",
+        "OnDemandThroughput.MaxWriteRequestUnits": "likewise",
+    },
+}
+
+
+@pytest.mark.parametrize("service", UNNAMED)
+def test_every_nested_member_is_named_by_somebody(service: str) -> None:
+    classes = api_classes(service)
+    folders = {each.__module__.split(".")[1] for each in classes} | set(BESIDE.get(service, ()))
+    named = set().union(*(names(SOURCES / each) for each in folders))
+    found: set[str] = set()
+    for name, operation in operations(service, tuple(map(object.__new__, classes))).items():
+        shape = models.operation_model(service, name).input_shape
+        for member in operation.honoured:
+            found |= set(unnamed(shape.members[member], (member,), named))
+    known = UNNAMED[service]
+    assert {next((end for end in known if path.endswith(end)), path) for path in found} == known.keys()
+
+
+def names(folder: Path) -> set[str]:
+    """Strings that sources of the folder have."""
+    trees = (ast.parse(file.read_text()) for file in folder.rglob("*.py"))
+    return {
+        node.value
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def unnamed(shape: Shape, path: tuple[str, ...], named: set[str]) -> Iterator[str]:
+    """The topmost of each branch."""
+    if shape.type_name in {"list", "map"}:
+        yield from unnamed(shape.member if shape.type_name == "list" else shape.value, path, named)
+    elif shape.type_name == "structure":
+        for name, member in shape.members.items():
+            if name not in named:
+                yield ".".join((*path, name))
+            elif name not in path:
+                yield from unnamed(member, (*path, name), named)
