@@ -20,7 +20,7 @@ from littoral.site.services import api_classes
 
 SOURCES = Path(__file__).parents[2] / "src/littoral"
 BESIDE = {"dynamodb": ["protocols/dynamodb"]}
-UNNAMED = {  # by the end of their path
+UNNAMED: dict[str, dict[str, str]] = {  # by the end of their path
     "s3": {
         "BucketLoggingStatus.LoggingEnabled.TargetObjectKeyFormat.SimplePrefix": "what is not PartitionedPrefix",
         "CreateBucketConfiguration.Bucket.DataRedundancy": "all but LocationConstraint and Tags is refused",
@@ -45,6 +45,13 @@ UNNAMED = {  # by the end of their path
         "OnDemandThroughput.MaxReadRequestUnits": "refused above it",
         "OnDemandThroughput.MaxWriteRequestUnits": "likewise",
     },
+    "kinesis": {"ShardFilter.Timestamp": "all shards are open at any time"},
+    "lambda": {
+        "FileSystemConfigs.LocalMountPath": "refused above it",
+        "FileSystemConfigs.S3FilesConfig": "likewise",
+    },
+    **{each: {} for each in ("acm", "cloudfront-keyvaluestore", "dynamodbstreams", "iot-data", "iot-jobs-data")},
+    **{each: {} for each in ("iotsecuretunneling", "kms", "logs", "secretsmanager", "shield", "sts")},
 }
 
 
