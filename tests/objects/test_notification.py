@@ -14,9 +14,12 @@ import pytest
 
 from littoral.aws.service import ServiceError
 from littoral.objects import Objects
+from littoral.objects.events import notifications_of
 from littoral.objects.facts import Bucket
+from littoral.objects.replication.rules import checked
 from littoral.store.embedded import EmbeddedStore
 from tests.objects.conftest import Recorder, S3Place
+from tests.objects.pairs import ROLE, rule
 
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:chart"
 Refusal = Callable[..., tuple[str, int]]
@@ -222,8 +225,6 @@ def test_changes_of_tags_and_lists_are_told(place: S3Place, s3: Any, bucket: str
 
 
 async def test_what_waits_survives_a_restart_and_is_given_up_in_the_end(tmp_path: Path) -> None:
-    from littoral.objects.events import notifications_of
-
     now = [1_000_000.0]
 
     class Refusing(Recorder):
@@ -263,6 +264,32 @@ async def test_what_waits_survives_a_restart_and_is_given_up_in_the_end(tmp_path
         assert refusing.events == []
         await objects.close()
     finally:
+        await store.close()
+
+
+async def test_what_waits_by_a_clock_that_ran_ahead_does_not_wait_for_it(tmp_path: Path) -> None:
+    """As on a box whose clock is put right after it was opened: events and replicas."""
+    now = [2_000_000.0]
+    recorder = Recorder()
+    store = await EmbeddedStore.open(tmp_path / "store")
+    objects = await Objects.open(store, tmp_path / "objects", clock=lambda: now[0])
+    try:
+        for name in ("wards", "copies"):
+            await objects._index.create_bucket(name, Bucket(now[0]))
+            await objects._index.set_bucket(name, "versioning", "Enabled")
+        wanted = notifications_of({"LambdaFunctionConfigurations": [wanting("s3:ObjectCreated:*")]})
+        await objects._index.set_bucket("wards", "notification", wanted.dump())
+        await objects._index.set_bucket("wards", "replication", checked({"Role": ROLE, "Rules": [rule("copies")]}))
+        await objects.put_bytes("wards", "k", b"x")
+        now[0] -= 86_400
+        objects.invoker = recorder
+        await objects.start()
+        async with asyncio.timeout(20):
+            while not recorder.events or objects._index.get("wards", "k").replication != "COMPLETED":
+                await asyncio.sleep(0.02)
+        assert objects._index.get("copies", "k").content.size == 1
+    finally:
+        await objects.close()
         await store.close()
 
 

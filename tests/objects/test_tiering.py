@@ -4,7 +4,10 @@ copy, over cuts of the link and restarts."""
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -132,6 +135,65 @@ def test_another_content_above_is_no_proof(pair: Pair, source: str) -> None:
     pair.far.put_object(Bucket="elsewhere", Key=key, Body=os.urandom(50_000))
     make_room(pair)
     assert not is_above(pair, source, key)
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_what_the_next_write_above_would_overwrite_or_nobody_may_read_is_no_proof(
+    pair: Pair, source: str, archived: bool
+) -> None:
+    """Versions are suspended above, so what is there is "null"; or an archive has it."""
+    key, body = f"{source}/fleeting", os.urandom(50_000)
+    pair.near.put_object(Bucket=source, Key=key, Body=body)
+    completed(pair.near, source, key)
+    version = pair.near.head_object(Bucket=source, Key=key)["VersionId"]
+    pair.far.delete_object(Bucket="elsewhere", Key=key, VersionId=version)
+    state = "Enabled" if archived else "Suspended"
+    pair.far.put_bucket_versioning(Bucket="elsewhere", VersioningConfiguration={"Status": state})
+    kind = "GLACIER" if archived else "STANDARD"
+    pair.far.put_object(Bucket="elsewhere", Key=key, Body=body, StorageClass=kind)
+    make_room(pair)
+    assert not is_above(pair, source, key)
+    pair.far.put_object(Bucket="elsewhere", Key=key, Body=b"another")
+    pair.far.put_bucket_versioning(Bucket="elsewhere", VersioningConfiguration={"Status": "Enabled"})
+    assert pair.near.get_object(Bucket=source, Key=key)["Body"].read() == body
+
+
+@contextmanager
+def portal(port: int, status: int) -> Iterator[None]:
+    """Answers on that port whatever is asked, as a hotel's page does before somebody has paid."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("location", "http://hotel.example/")
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            """Not on the tests' output."""
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("status", [200, 302])
+def test_who_answers_in_place_of_the_place_above_does_not_make_bytes_lost(pair: Pair, source: str, status: int) -> None:
+    key, body = f"{source}/up", os.urandom(400_000)
+    pair.near.put_object(Bucket=source, Key=key, Body=body)
+    completed(pair.near, source, key)
+    make_room(pair)
+    gone(pair, source, key)
+    pair.link.cut()
+    with portal(pair.link.port, status):
+        assert refusal(pair.near, source, key) == ("ServiceUnavailable", 503)
+    pair.link.restore()
+    assert pair.near.get_object(Bucket=source, Key=key)["Body"].read() == body
 
 
 def test_with_the_link_down_it_is_a_503_and_all_else_is_served(pair: Pair, source: str) -> None:

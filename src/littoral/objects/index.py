@@ -340,11 +340,12 @@ class Index(TierRows, ReplicationRows):
 
     # ------------------------------------------------------------------------------------------- the outbox
 
-    def due_events(self, now: float, limit: int) -> list[tuple[int, str, str, float, int]]:
-        """(id, function, event, made, attempts), the longest due first."""
+    def due_events(self, now: float, latest: float, limit: int) -> list[tuple[int, str, str, float, int]]:
+        """(id, function, event, made, attempts), the longest due first. What is due later than ``latest`` is so by a
+        clock that ran ahead: it is due, too."""
         found = self.read(
-            "SELECT id, function, event, made, attempts FROM outbox WHERE due <= ? ORDER BY due, id LIMIT ?",
-            (now, limit),
+            "SELECT id, function, event, made, attempts FROM outbox WHERE due <= ? OR due > ? ORDER BY due, id LIMIT ?",
+            (now, latest, limit),
         )
         return [(number, function, event, made, attempts) for number, function, event, made, attempts in found]
 

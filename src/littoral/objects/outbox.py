@@ -81,13 +81,13 @@ class Outbox(Ongoing):
     async def _round(self) -> bool:
         """Deliver what is due; False where there was nothing to deliver."""
         invoker = self.invoker
-        events = self._index.due_events(self._clock(), TOGETHER) if invoker is not None else []
+        now = self._clock()
+        events = self._index.due_events(now, now + LONGEST, TOGETHER) if invoker is not None else []
         if invoker is None or not events:
             return False
         outcomes = await asyncio.gather(*(self._deliver(invoker, target, event) for _, target, event, _, _ in events))
         done: list[int] = []
         later: list[tuple[float, int]] = []
-        now = self._clock()
         for (number, target, _, made, attempts), problem in zip(events, outcomes, strict=True):
             if problem is None:
                 done.append(number)

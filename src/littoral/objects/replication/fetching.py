@@ -19,6 +19,7 @@ from littoral.aws.sign import sign
 from littoral.net.client import ClientResponse, HttpClient, RequestFailed
 from littoral.net.message import BodyError, Headers
 from littoral.objects.checksums import ALGORITHMS
+from littoral.objects.cold import ARCHIVES
 from littoral.objects.conditions import Span
 from littoral.objects.content import Shelf
 from littoral.objects.encryption import AES, Keys
@@ -27,6 +28,7 @@ from littoral.objects.index import Index
 from littoral.objects.replication.rules import rules_of
 from littoral.objects.replication.targets import Elsewhere
 from littoral.objects.tiering.rows import Away
+from littoral.objects.versions import NULL
 from littoral.store.contract import NotFound, StorageAway
 
 SUMS_SHOWN = MappingProxyType({"x-amz-checksum-mode": "ENABLED"})
@@ -91,7 +93,8 @@ class FarBucket:
         return None
 
     async def confirm(self, stored: Stored) -> tuple[str, str] | None:
-        """Id and ETag there of that version, where the far side says it is the same by a checksum. Raises
+        """Id and ETag there of that version, where the far side says that it is the same by a checksum, and will be
+        until somebody removes it: "null" is overwritten by the next write, and an archive gives nothing out. Raises
         StorageAway."""
         for query in (f"?versionId={quote(stored.version or '', safe='')}", ""):
             try:
@@ -101,7 +104,8 @@ class FarBucket:
             response.release()
             _check_well(response)
             version = response.headers.get("x-amz-version-id")
-            if response.status == 200 and version and _same(stored, response.headers):
+            stays = version not in (None, NULL) and response.headers.get("x-amz-storage-class") not in ARCHIVES
+            if response.status == 200 and version and stays and _same(stored, response.headers):
                 return version, (response.headers.get("etag") or "").strip('"')
         return None
 
@@ -116,7 +120,8 @@ class FarBucket:
             raise StorageAway(str(problem)) from problem
         if response.status != 206:
             response.release()
-            _check_well(response)
+            if response.status < 400:  # to who asks for a part of a version
+                raise StorageAway(f"{response.status} from above")
             raise NotFound(f"{away.key} is no more in {away.target}, which had it: {response.status}")
         async with aclosing(_chunks(response)) as chunks:
             async for chunk in chunks:
@@ -143,8 +148,8 @@ class FarBucket:
 
 
 def _check_well(response: ClientResponse) -> None:
-    """Raises StorageAway."""
-    if response.status >= 500 or response.status in (401, 403, 408, 429):
+    """Raises StorageAway: who sends elsewhere is not the place above, but what stands between (a hotel's page)."""
+    if response.status >= 500 or 300 <= response.status < 400 or response.status in (401, 403, 408, 429):
         raise StorageAway(f"{response.status} from above")
 
 

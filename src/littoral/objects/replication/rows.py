@@ -12,6 +12,7 @@ from littoral.objects.replication.rules import targets_of
 from littoral.objects.uploadrows import UploadRows
 
 PENDING, COMPLETED, FAILED, REPLICA = "PENDING", "COMPLETED", "FAILED", "REPLICA"
+LONGEST = 300.0  # seconds until the next try: what is due later than that was written by a clock that ran ahead
 VERSION, MARKER, CHANGE = 0, 1, 2  # what a row of the queue is of: a change is of the tags and the lock of a version
 
 
@@ -52,10 +53,10 @@ class ReplicationRows(UploadRows):
         """What is due, of each key the oldest only: versions arrive in the order in which they were made."""
         found = self.read(
             "SELECT id, target, bucket, key, version, marker, made, attempts FROM replications AS mine"
-            " WHERE target = ?1 AND due <= ?2 AND NOT EXISTS(SELECT 1 FROM replications AS older WHERE"
+            " WHERE target = ?1 AND (due <= ?2 OR due > ?4) AND NOT EXISTS(SELECT 1 FROM replications AS older WHERE"
             " older.target = ?1 AND older.bucket = mine.bucket AND older.key = mine.key AND older.id < mine.id)"
             " ORDER BY id LIMIT ?3",
-            (target, now, limit),
+            (target, now, limit, now + LONGEST),
         )
         return [
             Due(number, to, bucket, key, version, kind, made, attempts)

@@ -9,18 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Mapping
 
 from littoral.aws.service import ServiceError
 from littoral.net.ongoing import Ongoing
 from littoral.objects.index import Index
-from littoral.objects.replication.rows import CHANGE, MARKER, Due
+from littoral.objects.replication.rows import CHANGE, LONGEST, MARKER, Due
 from littoral.objects.replication.targets import Away, Declined, HereTarget, Never, Target
 from littoral.store.contract import StoreError
 
 log = logging.getLogger("littoral.objects")
 TOGETHER = 4  # versions on their way to one destination
-FIRST, LONGEST = 0.5, 300.0  # seconds between two tries
+FIRST = 0.5  # seconds between two tries; at most LONGEST
 PATIENCE = 7 * 86400.0
 
 
@@ -32,7 +33,8 @@ class Replicator(Ongoing):
         self._index = index
         self._clock = clock
         self._awake = asyncio.Event()
-        self._away: dict[str, tuple[float, float]] = {}  # by destination: asked again when, and the pause after that
+        # by destination: asked again when (of the clock that nobody sets), and the pause after that
+        self._away: dict[str, tuple[float, float]] = {}
         index.replicate = self._awake.set
 
     def target(self, bucket: str) -> Target:
@@ -57,21 +59,20 @@ class Replicator(Ongoing):
         due = self._index.next_replication()
         if due is None:
             return 0.0
-        now = self._clock()
-        waiting = [at for at, _ in self._away.values() if at > now]
-        return min(max(min([due, *waiting] if due > now else waiting or [now]) - now, FIRST), LONGEST)
+        until, now = due - self._clock(), time.monotonic()
+        waiting = [at - now for at, _ in self._away.values() if at > now]
+        return min(max(min([until, *waiting] if until > 0 else waiting or [0.0]), FIRST), LONGEST)
 
     async def _round(self, name: str) -> bool:
         """Whether something was done."""
-        now = self._clock()
-        if self._away.get(name, (0.0, 0.0))[0] > now:
+        if self._away.get(name, (0.0, 0.0))[0] > time.monotonic():
             return False
-        found = self._index.replications(name, now, TOGETHER)
+        found = self._index.replications(name, self._clock(), TOGETHER)
         outcomes = await asyncio.gather(*(self._send(due) for due in found))
         if any(outcome is not None for outcome in outcomes):
             problem = next(outcome for outcome in outcomes if outcome is not None)
             pause = min(LONGEST, self._away.get(name, (0.0, FIRST))[1])
-            self._away[name] = (self._clock() + pause, pause * 2)
+            self._away[name] = (time.monotonic() + pause, pause * 2)
             log.warning("replication to %s waits for %.1f s: %s", name, pause, problem)
         elif outcomes:
             self._away.pop(name, None)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
@@ -61,7 +62,8 @@ class Tier(Ongoing):
         self._index, self._shelf, self._keys, self._clock = index, shelf, keys, clock
         self._used: dict[str, float] = {}
         self._wanted: dict[str, None] = {}  # asked for though they are above, in that order
-        self._refused: dict[str, float] = {}  # what was not confirmed, and when it is asked for again
+        # what was not confirmed, and when it is asked for again; as ``_due`` of the clock that nobody sets
+        self._refused: dict[str, float] = {}
         self._asked = asyncio.Event()
         self._turn = asyncio.Lock()
         self._due = 0.0  # when room is made the next time
@@ -91,8 +93,8 @@ class Tier(Ongoing):
         async with self._turn:
             await self._note_used()
             for blob in await self._index.stranded():
-                if self._refused.get(blob, 0.0) <= self._clock() and not await self._take_back(blob):
-                    self._refused[blob] = self._clock() + AGAIN
+                if self._refused.get(blob, 0.0) <= time.monotonic() and not await self._take_back(blob):
+                    self._refused[blob] = time.monotonic() + AGAIN
             await self.count()
             if self.keep is not None and self.here_bytes > self.keep:
                 await self._let_go_of(self.here_bytes - self.keep)
@@ -116,8 +118,8 @@ class Tier(Ongoing):
     async def _look(self) -> None:
         """What was asked for comes back; where it is time, what is too much goes."""
         await self._recall()
-        if self.far and self._clock() >= self._due:  # a place without a tier has no work of it
-            self._due = math.inf if self.keep is None else self._clock() + self.interval
+        if self.far and time.monotonic() >= self._due:  # a place without a tier has no work of it
+            self._due = math.inf if self.keep is None else time.monotonic() + self.interval
             await self.make_room()
 
     async def count(self) -> None:
@@ -132,7 +134,7 @@ class Tier(Ongoing):
     # ------------------------------------------------------------------------------------------------ upwards
 
     async def _let_go_of(self, excess: int) -> None:
-        now = self._clock()
+        now = time.monotonic()
         for blob, size in await self._index.coldest():
             if excess <= 0:
                 return
@@ -147,7 +149,7 @@ class Tier(Ongoing):
             away = None
             log.warning("blob %s: %s", blob, problem)
         if away is None:
-            self._refused[blob] = self._clock() + AGAIN
+            self._refused[blob] = time.monotonic() + AGAIN
             return False
         self._refused.pop(blob, None)
         self._shelf.remove([blob])
