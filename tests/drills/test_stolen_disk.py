@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,7 @@ def test_a_thief_of_the_disk_finds_nothing(tmp_path: Path) -> None:
     assert found["found"] == {}
     claims = {check["claim"] for check in found["checks"]}
     assert "no word is on the disk, in any form" in claims
+    assert found["rows"]["words planted"] == ("30" if "no WebDAV" in found["rows"] else "32")
     assert ("no word is in any block of the disk" in claims) == ("no disk of its own" not in found["rows"])
     assert not processes_of(tmp_path)
 
@@ -54,3 +56,10 @@ def test_the_search_finds_a_word_in_every_form(tmp_path: Path, before: str) -> N
     (tmp_path / "other").write_bytes(b"w0123456789abcdef")
     assert scan(tmp_path, {"it": word}).found == {"it": ["base64", f"of {word}", "plain", "wide"]}
     assert scan(tmp_path, {"it": word}).compressible == ["plain (0 %)"]
+
+
+def test_the_search_finds_the_bytes_of_a_key(tmp_path: Path) -> None:
+    key = os.urandom(48)
+    (tmp_path / "raw").write_bytes(b"before" + key)
+    for told in (key.hex(), base64.b64encode(key).decode()):
+        assert scan(tmp_path, {"it": told}).found == {"it": ["raw"]}

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from littoral.tour.findings import Findings
@@ -37,6 +38,8 @@ class NotHere(Exception):
     """This machine does not allow the drill; the message is one line for a person."""
 
 
+BROKEN = (PlaceError, NotProvisioned, NotConnected, RecordingError, OSError)
+
 Drill = Callable[[Console, Path, ExitStack], Report]
 
 
@@ -52,7 +55,7 @@ def carry_out(name: str, drill: Drill, into: Path) -> int:
         print(f"littoral drill: {problem}", file=sys.stderr)
         shutil.rmtree(folder, ignore_errors=True)
         return 3
-    except (PlaceError, NotProvisioned, NotConnected, RecordingError, OSError) as problem:
+    except (*BROKEN, BotoCoreError, ClientError) as problem:
         console.print(f"[red]The drill broke off:[/red] {problem}", highlight=False)
         console.print(f"Logs are kept in {folder}")
         return 1

@@ -4,11 +4,14 @@
 
     boto3: objects, functions, secrets ──▶ box ──▶ folder (the disk)   every byte, every name is searched for 30 words
     MQTT over TLS: a device            ──▶  │  ──▶ /dev/shm (memory)    what runs: gone with the power, not on the disk
+    box transfer: small and large files ─▶  │
+    WebDAV, where there is rclone      ──▶  │
                                            ╳ SIGKILL, not locked
 """
 
 from __future__ import annotations
 
+import shutil
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -43,9 +46,12 @@ class StolenDisk:
         disk = self._disk_of_its_own()
         point = None if disk is None else disk.point
         field = self._field = FieldBox(self._folder, "LOCAL_USE", (), self._cleanup, point)
-        box = field.start(PORTS)
+        files = shutil.which("rclone") is not None
+        if not files:
+            self._found.row("no WebDAV", "rclone is not on PATH")
+        box = field.start((*PORTS, *(("--webdav-port", "0") if files else ())))
         planting = Planting(field.manifest, field.code, field.unlock(), field.ca)
-        self.say.print("It is filled: objects, functions, secrets, devices")
+        self.say.print("It is filled: objects, functions, secrets, devices, files")
         planting.fill()
         self.say.print("Its power is cut, and its disk read")
         box.kill()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
+import os
 import secrets
 import ssl
+import subprocess
 import sys
 import time
+import urllib.request
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,7 @@ from littoral.tour.provision import ROLE, NotProvisioned
 
 BUCKET, WORKED = "scans", "worked"
 LARGE = 3_000_000  # bytes of the large object
+LARGER = 40_000_000  # bytes of a file that a transfer sends as it will lie on the box's disk
 PATIENCE = 60.0  # seconds for what functions and rules write
 
 SOURCE = """
@@ -87,6 +92,9 @@ class Planting:
         secret = self.word("a secret")
         self.client("secretsmanager").create_secret(Name=self.word("the name of a secret"), SecretString=secret)
         self.devices()
+        self.transfer()
+        if "webdav" in self.urls:
+            self.file()
         self._wait(s3, WORKED, "done")
         self._wait(s3, WORKED, "heard")
 
@@ -147,6 +155,45 @@ class Planting:
         finally:
             client.disconnect()
             client.loop_stop()
+
+    def transfer(self) -> None:
+        """Small files go in a tar, the large one in records of its own, and as it will lie on the disk."""
+        source = self._ca.parent / "transfer"
+        small = source / self.word("the name of a folder")
+        small.mkdir(parents=True)
+        large = self.word("a large file")
+        (source / "large").write_text(large * (LARGER // len(large) + 1))
+        for number in range(3):
+            (small / f"{number}").write_text(self.word(f"small file {number}") * 100)
+        keys = {
+            "AWS_ACCESS_KEY_ID": self._manifest.access_key,
+            "AWS_SECRET_ACCESS_KEY": self._manifest.secret_key,
+            "XDG_STATE_HOME": str(self._ca.parent),
+        }
+        words = ["box", "transfer", str(source), f"s3://{WORKED}/files", "--endpoint", self.urls["api"]]
+        done = subprocess.run(
+            [sys.executable, "-m", "littoral", *words, "--ca", str(self._ca)],
+            env={**os.environ, **keys},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        if done.returncode:
+            raise NotProvisioned(f"the transfer did not come to its end: {done.stderr}")
+
+    def file(self) -> None:
+        """By WebDAV."""
+        name, content = self.word("the name of a file"), self.word("a file") * 50_000
+        user = base64.b64encode(f"{self._manifest.access_key}:{self._manifest.secret_key}".encode()).decode()
+        asked = urllib.request.Request(
+            f"{self.urls['webdav']}/{WORKED}/{name}", content.encode(), {"Authorization": f"Basic {user}"}, method="PUT"
+        )
+        trusting = ssl.create_default_context(cafile=str(self._ca))
+        try:
+            urllib.request.urlopen(asked, context=trusting, timeout=PATIENCE).close()
+        except OSError as problem:
+            raise NotProvisioned(f"WebDAV takes no file: {problem}") from problem
 
     def _wait(self, s3: Any, bucket: str, key: str) -> None:
         deadline = time.monotonic() + PATIENCE

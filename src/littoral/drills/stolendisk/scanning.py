@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 CHUNK = 8 * 1024 * 1024
@@ -15,7 +17,8 @@ SAMPLE = 4096  # bytes from which on a file is tried to be compressed
 
 
 def forms(text: str) -> Iterator[bytes]:
-    """As it may lie on a disk: itself, as UTF-16, in hex digits, in base64 at any of its three places."""
+    """As it may lie on a disk: itself, as UTF-16, in hex digits, in base64 at any of its three places; and what a key
+    that is told in hex digits or base64 is."""
     raw = text.encode()
     yield raw
     yield text.encode("utf-16-le")
@@ -23,6 +26,9 @@ def forms(text: str) -> Iterator[bytes]:
     yield raw.hex().upper().encode()
     for place in range(3):
         yield base64.b64encode(bytes(place) + raw)[4 * (place > 0) + 4 :][: len(raw)]
+    for decode in (bytes.fromhex, partial(base64.b64decode, validate=True)):
+        with suppress(ValueError):
+            yield decode(text)
 
 
 @dataclass(slots=True)
