@@ -140,6 +140,31 @@ async def test_an_init_phase_that_is_over_before_the_place_looks_is_in_log_and_r
     assert took is not None and int(took[1]) >= int(took[2]) >= 20
 
 
+async def test_an_instance_that_has_booted_before_the_place_looks_keeps_no_other_from_it(
+    place: Place, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = place.functions._parts.scheduler.starts
+    launch = starts._launch
+
+    async def late(version: FunctionVersion) -> Instance:
+        instance = await launch(version)
+        async with asyncio.timeout(20):
+            while not instance.booted:
+                await asyncio.sleep(0)
+        return instance
+
+    monkeypatch.setattr(starts, "_launch", late)
+    await place.python(MEETS, timeout=30, environment={"Variables": {"INIT": str(meeting.port)}})
+    running = asyncio.create_task(place.invoke(0))
+    init = await meeting.next()
+    async with asyncio.timeout(20):
+        while _pool(place).booting:
+            await asyncio.sleep(0)
+    assert _pool(place).starting == 1
+    init.let_go()
+    assert (await running).error is None
+
+
 async def test_a_caller_that_leaves_while_it_waits_leaves_its_event(place: Place, meeting: Meeting) -> None:
     """On Lambda, too, what was accepted runs."""
     await place.python(MEETS, timeout=30, environment={"Variables": {"INIT": str(meeting.port)}})

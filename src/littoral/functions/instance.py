@@ -65,6 +65,7 @@ class Instance(asyncio.Protocol):
         self.peak_kib = 0  # the most that it is known to take
         self.idle_since = 0.0
         self.init_seconds: float | None = None
+        self.booted = False  # it runs the function's own code
         self.on_booted: Callable[[], None] = _nobody
         self.on_death: Callable[[Instance], None] = _nothing
         self.process = Process()
@@ -247,7 +248,7 @@ class Instance(asyncio.Protocol):
             self.room = min(DEPTH, self.mailbox.room) if self._reads_mail and self.mailbox is not None else 0
             self._ready.set_result(None)
         elif kind == BOOTED:
-            self.on_booted()
+            self.boots()
         elif kind == FAILED and not self._ready.done():
             self._fail_init(InitFailed(data))
         elif kind == STREAM and self.line:
@@ -256,6 +257,10 @@ class Instance(asyncio.Protocol):
             self.pieces.feed(data)
         elif kind == NO_PROGRAM and not self._ready.done():
             self._fail_init(InitFailed(b"", words=data.decode("utf-8", "replace"), kind="Runtime.InvalidEntrypoint"))
+
+    def boots(self) -> None:
+        self.booted = True
+        self.on_booted()
 
     def _fail_init(self, failure: InitFailed) -> None:
         self._ready.set_exception(failure)

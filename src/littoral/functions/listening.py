@@ -78,7 +78,7 @@ class ListeningInstance(Instance):
     def started(self, pid: int) -> None:
         super().started(pid)
         self._started.set()
-        self.on_booted()
+        self.boots()
 
     def send_event(self, turn: Turn, kind: bytes) -> None:
         now = self.clock()

@@ -183,6 +183,8 @@ class Starts:
     async def _init(self, pool: Pool, instance: Instance, opening: InvocationLog) -> InitFailed | None:
         pool.opening.add(instance)
         instance.on_booted = lambda: self._booted(pool, instance)
+        if instance.booted:  # before the place has come to ask
+            self._booted(pool, instance)
         try:
             self.inits.append(await instance.ready(self._settings.init_seconds))
         except InitFailed as failure:
