@@ -22,6 +22,7 @@ from typing import IO, Final
 
 from littoral.aws.service import ServiceError
 from littoral.objects.errors import error
+from littoral.objects.mailsafe import decoded
 from littoral.objects.names import check_key
 from littoral.protocols import tar
 
@@ -223,7 +224,10 @@ def _about(text: str) -> About:
     headers, metadata = told["headers"], told["metadata"]
     if not (_texts(headers) and _texts(metadata) and headers.keys() <= HEADERS.keys()):
         raise _refused("what it says about an entry is not what an object has")
-    return About({HEADERS[name]: value for name, value in headers.items()}, metadata)
+    return About(
+        {HEADERS[name]: value for name, value in headers.items()},
+        {name: decoded(value) for name, value in metadata.items()},
+    )
 
 
 def _texts(told: object) -> bool:
