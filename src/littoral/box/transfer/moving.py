@@ -255,18 +255,21 @@ class Mover:
 
     async def _within_tries(self, ask: Callable[[], Awaitable[T]]) -> T:
         """As ``_patiently``, of one item: what is answered and is not taken each time is its own, and raises
-        CannotMove. Where the destination answers nothing else either, that is waited for, and all tries are left."""
+        CannotMove. The destination answers something else before the last try, and after it: until it does, that is
+        waited for."""
         tries = 0
 
         async def attempt() -> T:
             nonlocal tries
+            last = tries >= TRIES - 1
+            if last:
+                await self.destination.page()
             try:
                 return await ask()
             except Unwell as problem:
                 tries += 1
-                if tries < TRIES:
+                if not last:
                     raise
-                tries = 0
                 await self.destination.page()
                 raise CannotMove(str(problem)) from problem
 
