@@ -120,6 +120,7 @@ def _all_above(tiers: Tiers, s3: Any) -> None:
 
 def _cut(tiers: Tiers, s3: Any, bucket: str) -> None:
     tiers.link.cut()
+    assert tiers.tier()["waiting"] and tiers.tier("--now")["waiting"]  # though there is nothing to ask it
     with pytest.raises(ClientError) as refused:
         s3.get_object(Bucket=bucket, Key="scan/1")
     assert refused.value.response["Error"]["Code"] == "ServiceUnavailable"
@@ -136,6 +137,7 @@ def _cut(tiers: Tiers, s3: Any, bucket: str) -> None:
         kept = tiers.above.get_object(Bucket="deep", Key="scan/2", VersionId=version)["Body"].read()
         assert kept == where.encode() * 10_000
     assert s3.get_object(Bucket=bucket, Key="scan/1")["Body"].read() == tiers.bodies["scan/1"]
+    assert tiers.tier()["waiting"] == ""
     eventually(lambda: tiers.tier("--now")["aboveBlobs"] == 18)
 
 

@@ -158,6 +158,17 @@ def test_what_the_next_write_above_would_overwrite_or_nobody_may_read_is_no_proo
     assert pair.near.get_object(Bucket=source, Key=key)["Body"].read() == body
 
 
+def test_whether_the_place_above_answers_is_asked_and_forgotten(pair: Pair, source: str) -> None:
+    tier = pair.objects.tier
+    pair.link.cut()
+    with pytest.raises(StorageAway):
+        make_room(pair, 64 * MIB)  # where there is nothing to let go
+    assert tier.status()["waiting"]
+    pair.link.restore()
+    pair.place.run(tier.reach())
+    assert tier.status()["waiting"] == ""
+
+
 @contextmanager
 def portal(port: int, status: int) -> Iterator[None]:
     """Answers on that port whatever is asked, as a hotel's page does before somebody has paid."""

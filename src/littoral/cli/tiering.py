@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from littoral.cli import box
@@ -41,7 +42,7 @@ def _shown(found: dict[str, Any], *, as_json: bool) -> int:
         ("recalled", f"{found['recalled']:,}"),
         ("read through", f"{found['readThrough']:,}"),
     ]
-    if found["waiting"]:
-        lines.append(("waiting", found["waiting"]))
     print("".join(aligned(lines, 1)), end="")
+    if found["waiting"]:
+        print(f"littoral: nothing goes on: {found['waiting']}", file=sys.stderr)
     return 1 if found["waiting"] else 0

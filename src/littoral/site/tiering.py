@@ -1,7 +1,7 @@
 """``/_littoral/tier``: what of the objects lies here and what above, for those who hold the place's own key.
 
-GET  /_littoral/tier     → ``objects.tiering.Tier.status``
-POST /_littoral/tier     → the same, after room was made; "waiting" says why it could not be
+GET  /_littoral/tier     → ``objects.tiering.Tier.status``; "waiting" says why the place above does not answer
+POST /_littoral/tier     → the same, after room was made, or why it could not be
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ def tier_handler(tier: Tier, authenticate: Authenticate) -> Handler:
             return json_response(405, {"code": "MethodNotAllowed", "message": "GET, or POST to make room"})
         try:
             await (tier.make_room() if request.method == "POST" else tier.count())
+            await tier.reach()
         except (StoreError, ServiceError) as problem:
             return json_response(200, tier.status() | {"waiting": str(problem)})
         return json_response(200, tier.status())

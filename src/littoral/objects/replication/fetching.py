@@ -77,6 +77,18 @@ class FarBucket:
         self._client, self._place, self._clock = client, place, clock
         self._base = f"{place.url.rstrip('/')}/{bucket}"
 
+    async def reach(self) -> None:
+        """Whoever may not list the bucket is answered, too. Raises StorageAway."""
+        try:
+            response = await self._ask("HEAD", self._base, patience=10.0)
+        except RequestFailed as problem:
+            raise StorageAway(str(problem)) from problem
+        response.release()
+        if response.status not in (401, 403):
+            _check_well(response)
+        if response.status == 404:
+            raise StorageAway(f"there is no {self._base}")
+
     async def fetch(self, stored: Stored) -> AsyncIterator[bytes] | None:
         """None where there is no such thing, or nobody answers."""
         version, etag = stored.version, stored.content.etag
@@ -130,7 +142,9 @@ class FarBucket:
     def _url(self, key: str) -> str:
         return f"{self._base}/{quote(key, safe='/-_.~')}"
 
-    async def _ask(self, method: str, url: str, wanted: Mapping[str, str] = MappingProxyType({})) -> ClientResponse:
+    async def _ask(
+        self, method: str, url: str, wanted: Mapping[str, str] = MappingProxyType({}), patience: float = 60.0
+    ) -> ClientResponse:
         headers = Headers.of(list(wanted.items()))
         credentials = self._place.credentials()
         sign(
@@ -144,7 +158,7 @@ class FarBucket:
             region=self._place.region,
             now=self._clock(),
         )
-        return await self._client.request(method, url, headers=headers, read_timeout=60.0)
+        return await self._client.request(method, url, headers=headers, read_timeout=patience)
 
 
 def _check_well(response: ClientResponse) -> None:

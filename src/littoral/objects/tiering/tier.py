@@ -45,6 +45,9 @@ AGAIN = 3600.0  # seconds until what the place above did not confirm is asked fo
 class Far(Protocol):
     """A bucket elsewhere. Raises StorageAway where it cannot be reached."""
 
+    async def reach(self) -> None:
+        """It answers, and is there."""
+
     async def confirm(self, stored: Stored) -> tuple[str, str] | None:
         """The version's id and ETag there, where it is the same by its checksum."""
 
@@ -69,7 +72,7 @@ class Tier(Ongoing):
         self._due = 0.0  # when room is made the next time
         self.here_bytes = self.away_bytes = self.away_blobs = 0
         self.let_go_total = self.recalled_total = self.read_through_total = 0
-        self.problem = ""  # why nothing goes on
+        self.problem: Exception | None = None  # why nothing goes on
 
     async def close(self) -> None:
         await super().close()
@@ -85,7 +88,7 @@ class Tier(Ongoing):
             "letGo": self.let_go_total,
             "recalled": self.recalled_total,
             "readThrough": self.read_through_total,
-            "waiting": self.problem,
+            "waiting": str(self.problem or ""),
         }
 
     async def make_room(self) -> None:
@@ -99,7 +102,20 @@ class Tier(Ongoing):
             if self.keep is not None and self.here_bytes > self.keep:
                 await self._let_go_of(self.here_bytes - self.keep)
                 await self.count()
-            self.problem = ""
+            self.problem = None
+            if self.keep is not None:
+                await self.reach()  # where there was nothing to ask above, too: what is read next may be
+
+    async def reach(self) -> None:
+        """Whether the places above answer. Raises StorageAway."""
+        try:
+            for far in self.far.values():
+                await far.reach()
+        except StorageAway as problem:
+            self.problem = problem
+            raise
+        if isinstance(self.problem, StorageAway):
+            self.problem = None
 
     async def _work(self) -> None:
         while True:
@@ -107,9 +123,9 @@ class Tier(Ongoing):
             try:
                 await self._look()
             except StorageAway as problem:
-                self.problem = str(problem)
+                self.problem = problem
             except (ServiceError, StoreError) as problem:
-                self.problem = str(problem)
+                self.problem = problem
                 log.exception("the tier broke off; it goes on in a while")
             idle = self.keep is None or not self.far
             with suppress(TimeoutError):
