@@ -13,7 +13,7 @@ import pytest
 
 from littoral.drills.stolendisk.planting import ROLE, Planting
 from littoral.drills.stolendisk.scanning import scan
-from tests.box.boxes import Box
+from tests.box.boxes import Box, littoral
 from tests.models import nets
 from tests.models.clients import registered, settled
 from tests.objects.pairs import eventually
@@ -90,6 +90,10 @@ def test_a_device_a_function_and_a_model_without_a_link(tmp_path: Path) -> None:
         for bucket in ("models", "readings", "answers"):
             s3.create_bucket(Bucket=bucket)
         model = worded(planting.word("what a model says of itself"))
+        of_box = ("--data-dir", str(box.folder))
+        (tmp_path / "other.onnx").write_bytes(worded(planting.word("what another says of itself")))
+        assert littoral("models", "register", "other", str(tmp_path / "other.onnx"), *of_box) == "other/1\n"
+        assert littoral("models", "ls", "other", *of_box).splitlines()[1].split()[:2] == ["other", "1"]
         signed = sagemaker.describe_model_package(ModelPackageName=registered(s3, sagemaker, "ward", model))
         function_on_put(planting)
         heard_by_a_rule(planting, json.dumps({"rows": [[1.0, 2.0, 3.0, 4.0]]}))
@@ -104,6 +108,7 @@ def test_a_device_a_function_and_a_model_without_a_link(tmp_path: Path) -> None:
         sagemaker.create_endpoint(EndpointName="ward", EndpointConfigName="ward")
         assert settled(sagemaker, "ward")["EndpointStatus"] == "InService"
         box.asks("lock")
+        assert "the box is locked" in littoral("models", "ls", *of_box, check=False)
         box.unlock()  # and the endpoint goes on
         planting.urls = box.urls
         sagemaker = planting.client("sagemaker")

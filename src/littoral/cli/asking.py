@@ -1,4 +1,5 @@
-"""A question to a running place, signed with the credentials in its data folder."""
+"""A question to a running place, signed with the credentials in its data folder; of a box, which has none there, with
+those that its control socket gives while it is unlocked."""
 
 from __future__ import annotations
 
@@ -27,10 +28,24 @@ def address(loaded: Loaded) -> str:
     return url
 
 
+def reached(loaded: Loaded) -> tuple[str, Keys]:
+    """The place's API, of a box as well, and the keys it is asked with. Raises Failed, SettingsError."""
+    from littoral.box.volume import FACTS
+
+    folder = loaded.settings.data_dir
+    if not (folder / FACTS).exists():
+        return address(loaded), (*read_credentials(folder / CREDENTIALS_FILE), loaded.settings.region)
+    from littoral.cli import box
+
+    held, listeners = box.ask(loaded, "GET", "/credentials"), box.ask(loaded, "GET", "/status")["listeners"]
+    return listeners["inside"], (held["accessKeyId"], held["secretAccessKey"], held["region"])
+
+
 def ask(loaded: Loaded, target: str, *, service: str = "lambda", method: str = "GET", document: Any = None) -> Any:
     """The JSON at that path (and query) of the place's API, signed for ``service``; ``document`` is sent as JSON.
     Raises Failed, SettingsError."""
-    return signed(address(loaded), target, _keys(loaded), service=service, method=method, document=document)
+    url, keys = reached(loaded)
+    return signed(url, target, keys, service=service, method=method, document=document)
 
 
 def signed(url: str, target: str, keys: Keys, *, service: str, method: str = "GET", document: Any = None) -> Any:
@@ -45,19 +60,16 @@ def call(loaded: Loaded, service: str, target: str, **members: Any) -> Any:
     SettingsError."""
     fields = {"content-type": "application/x-amz-json-1.1", "x-amz-target": target}
     body = json.dumps(members).encode()
-    return _json(address(loaded), send(loaded, "/", service=service, method="POST", body=body, fields=fields))
+    url, keys = reached(loaded)
+    return _json(url, _sent(url, "/", keys, service=service, method="POST", body=body, fields=fields))
 
 
 def send(
     loaded: Loaded, target: str, *, service: str, method: str, body: bytes = b"", fields: Mapping[str, str] = _NOTHING
 ) -> bytes:
     """A request of the place's API, signed; the body of its answer. Raises Failed, SettingsError."""
-    return _sent(address(loaded), target, _keys(loaded), service=service, method=method, body=body, fields=fields)
-
-
-def _keys(loaded: Loaded) -> Keys:
-    settings = loaded.settings
-    return *read_credentials(settings.data_dir / CREDENTIALS_FILE), settings.region
+    url, keys = reached(loaded)
+    return _sent(url, target, keys, service=service, method=method, body=body, fields=fields)
 
 
 def _sent(

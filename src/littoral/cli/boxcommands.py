@@ -21,7 +21,7 @@ def add(commands: Any) -> None:
     _opening(parts)
     _looking(parts)
     boxmoving.add(parts)
-    add_tier(parts, tiering.of_box)
+    add_tier(parts, tiering.tier)
     erased = parts.add_parser(
         "erase",
         help="make it unreadable for good, with a certificate",

@@ -14,7 +14,7 @@ def add(commands: Any) -> None:
     group = commands.add_parser("objects", help=what, description=f"{what.capitalize()}.")
     within = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_scrub(within, objects.scrub)
-    add_tier(within, tiering.of_place)
+    add_tier(within, tiering.tier)
 
 
 def add_scrub(within: Any, run: Callable[..., int]) -> None:

@@ -10,11 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from littoral.cli.asking import Failed, address
-from littoral.cli.credentials import CREDENTIALS_FILE
+from littoral.cli.asking import Failed, reached
 from littoral.cli.flags import Parser, pair, settings_flags, settings_of
 from littoral.cli.table import aligned
-from littoral.site.settings import Loaded, read_credentials
+from littoral.site.settings import Loaded
 
 if TYPE_CHECKING:
     from littoral.models.remote import Remote
@@ -98,8 +97,8 @@ def _told(options: argparse.Namespace, act: Callable[[argparse.Namespace, Loaded
 def _remote(loaded: Loaded) -> Remote:
     from littoral.models.remote import Remote
 
-    endpoint = address(loaded)
-    return Remote(endpoint, *read_credentials(loaded.settings.data_dir / CREDENTIALS_FILE), loaded.settings.region)
+    url, keys = reached(loaded)
+    return Remote(url, *keys)
 
 
 def _pages(remote: Remote, operation: str, member: str, **asked: Any) -> list[dict[str, Any]]:

@@ -6,27 +6,16 @@ import json
 import sys
 from typing import Any
 
-from littoral.cli import box
-from littoral.cli.asking import Failed, ask, signed
+from littoral.cli.asking import ask
 from littoral.cli.table import aligned
 from littoral.site.settings import Loaded
 
 PATH = "/_littoral/tier"
 
 
-def of_place(loaded: Loaded, *, now: bool, as_json: bool) -> int:
+def tier(loaded: Loaded, *, now: bool, as_json: bool) -> int:
     """Exit code 1 where the place above does not answer. Raises Failed."""
     return _shown(ask(loaded, PATH, service="littoral", method="POST" if now else "GET"), as_json=as_json)
-
-
-def of_box(loaded: Loaded, *, now: bool, as_json: bool) -> int:
-    """The same of an unlocked box, whose keys its control socket gives. Raises Failed."""
-    keys = box.ask(loaded, "GET", "/credentials")
-    if "accessKeyId" not in keys:
-        raise Failed(str(keys.get("message")))
-    url = box.ask(loaded, "GET", "/status")["listeners"]["inside"]
-    held = keys["accessKeyId"], keys["secretAccessKey"], keys["region"]
-    return _shown(signed(url, PATH, held, service="littoral", method="POST" if now else "GET"), as_json=as_json)
 
 
 def _shown(found: dict[str, Any], *, as_json: bool) -> int:
