@@ -8,11 +8,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from littoral.cli.main import main
 from littoral.objects.tiering.rows import Away
 from littoral.store.contract import StorageAway
 from tests.objects.pairs import Pair, completed, eventually, replicate, rule, versioned
@@ -258,6 +260,19 @@ def test_what_is_removed_here_is_forgotten(pair: Pair, source: str) -> None:
     s3.delete_object(Bucket=source, Key=key, VersionId=version)
     eventually(lambda: pair.objects._index.away(piece.blob) is None)
     assert pair.far.head_object(Bucket="elsewhere", Key=key)["ContentLength"] == 100_000
+
+
+def test_a_backup_names_what_lies_above_only(
+    pair: Pair, source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = f"{source}/up"
+    pair.near.put_object(Bucket=source, Key=key, Body=os.urandom(123_456))
+    completed(pair.near, source, key)
+    make_room(pair)
+    _, blobs, size = pair.place.run(pair.objects._index.tier_totals())
+    assert main(["backup", str(tmp_path / "copy"), "--data-dir", str(pair.place.folder)]) == 0
+    assert f"{blobs:,} blobs of {size:,} bytes lie in elsewhere only" in capsys.readouterr().err
+    assert size >= 123_456
 
 
 def test_bytes_that_are_not_those_that_went_up_reach_nobody(pair: Pair, source: str) -> None:

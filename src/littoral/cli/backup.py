@@ -13,6 +13,7 @@ from littoral.site.settings import Loaded
 
 def run(loaded: Loaded, to: Path, since: Path | None) -> int:
     """Exit status 1 where something of it is damaged. Raises Failed."""
+    from littoral.objects.tiering.rows import above_by_target
     from littoral.store.embedded.backup import BackupFailed, back_up
 
     try:
@@ -23,6 +24,9 @@ def run(loaded: Loaded, to: Path, since: Path | None) -> int:
     print(f"{to}: {made.databases} databases, {made.blobs:,} blobs of {made.bytes:,} bytes{again}")
     if made.elsewhere:
         print(f"{made.elsewhere:,} blobs lie at the other endpoint, and are not in it", file=sys.stderr)
+    index = to / "objects" / "objects.db"
+    for target, blobs, size in above_by_target(index) if index.exists() else ():
+        print(f"{blobs:,} blobs of {size:,} bytes lie in {target} only, and are not in it", file=sys.stderr)
     for name in made.damaged:
         print(f"damaged, and copied as it is: {name}", file=sys.stderr)
     return 1 if made.damaged else 0

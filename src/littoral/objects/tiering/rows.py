@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import apsw
 
@@ -44,6 +45,16 @@ class Away:
     etag: str
     offset: int
     sums: bytes
+
+
+def above_by_target(file: Path) -> list[tuple[str, int, int]]:
+    """(bucket elsewhere, blobs, bytes) that lie there only, by an index that no place has open: a copy's."""
+    connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        found = rows(connection, "SELECT target, count(*), sum(size) FROM away GROUP BY target ORDER BY target", ())
+        return [(target, blobs, size) for target, blobs, size in found]
+    finally:
+        connection.close()
 
 
 class TierRows(UploadRows):
