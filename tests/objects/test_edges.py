@@ -161,6 +161,55 @@ def test_names_that_are_no_utf8_or_too_long_name_nothing(place: S3Place, s3: Any
     assert "Contents" not in s3.list_objects_v2(Bucket=bucket)
 
 
+@pytest.mark.parametrize(
+    ("method", "target", "refusal"),
+    [
+        ("DELETE", "/k?acl", (405, "MethodNotAllowed")),
+        ("DELETE", "/k?retention", (405, "MethodNotAllowed")),
+        ("DELETE", "/k?partNumber=1", (400, "InvalidArgument")),
+        ("PUT", "/k?partNumber=1", (400, "InvalidArgument")),
+        ("PUT", "/k?uploadId=1", (400, "InvalidArgument")),
+        ("PUT", "/k?versionId=null", (400, "InvalidArgument")),
+        ("PUT", "/k?website", (405, "MethodNotAllowed")),
+        ("PUT", "/k?renameObject", (501, "NotImplemented")),
+        ("PUT", "/k?acl&tagging", (400, "InvalidArgument")),
+        ("GET", "/k?uploads", (400, "InvalidRequest")),
+        ("GET", "/k?acl&tagging", (400, "InvalidArgument")),
+    ],
+)
+def test_what_is_asked_of_a_part_of_an_object_is_not_done_to_the_whole(
+    place: S3Place, s3: Any, bucket: str, method: str, target: str, refusal: tuple[int, str]
+) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=HELLO)
+    assert ask(place, method, f"/{bucket}{target}", b"other" if method == "PUT" else b"").refusal == refusal
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == HELLO
+
+
+@pytest.mark.parametrize("name", ["acl", "versioning", "notification", "logging", "uploads", "versions", "object-lock"])
+def test_nor_of_a_bucket(place: S3Place, s3: Any, bucket: str, name: str) -> None:
+    answer = ask(place, "DELETE", f"/{bucket}?{name}")
+    assert (*answer.refusal, answer.of_error("ResourceType")) == (405, "MethodNotAllowed", name.upper())
+    s3.head_bucket(Bucket=bucket)
+
+
+def test_a_pages_own_query_has_any_names(place: S3Place, s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="page", Body=HELLO)
+    for query in ("session=7", "x=1&y=", "metadataTable=", "partNumber=1&x="):
+        assert ask(place, "GET", f"/{bucket}/page?{query}").body == HELLO
+
+
+def test_what_has_not_changed_is_said_to_be_as_fresh_as_the_object(place: S3Place, s3: Any, bucket: str) -> None:
+    """RFC 9110, 15.4.5: who keeps it goes by that from now on."""
+    said = {"CacheControl": "max-age=60", "Expires": "Thu, 01 Jan 2030 00:00:00 GMT"}
+    etag = s3.put_object(Bucket=bucket, Key="k", Body=HELLO, **said)["ETag"]
+    whole = ask(place, "GET", f"/{bucket}/k").headers
+    for method in ("GET", "HEAD"):
+        answer = ask(place, method, f"/{bucket}/k", headers={"if-none-match": etag})
+        assert (answer.status, answer.body) == (304, b"")
+        for name in ("etag", "last-modified", "cache-control", "expires"):
+            assert answer.headers[name] == whole[name]
+
+
 def test_markers_that_nobody_was_given_are_refused(place: S3Place, s3: Any, bucket: str) -> None:
     answer = ask(place, "GET", f"/{bucket}?continuation-token=&list-type=2")
     assert (*answer.refusal, answer.of_error("ArgumentName")) == (400, "InvalidArgument", "continuation-token")

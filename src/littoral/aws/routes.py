@@ -81,6 +81,16 @@ def _route(service: str, operation: OperationModel) -> Route:
     )
 
 
+@cache
+def literals(service: str) -> dict[str, frozenset[str]]:
+    """The names, without values, that each operation has in its query to be told by."""
+    return {
+        route.operation: frozenset(name for name, value in route.literal_query if value is None)
+        for each in routes(service).values()
+        for route in each
+    }
+
+
 def only_route(service: str, method: str, path: str) -> tuple[str, dict[str, str]] | None:
     """What ``match`` finds whatever the query and the headers are: where the path is one operation's alone. None where
     it must be asked."""
@@ -110,8 +120,9 @@ def match(
 ) -> tuple[str, dict[str, str]] | None:
     """The operation that a REST request asks for, and its path labels, decoded.
 
-    Of the routes whose path and literal query agree, the one whose required query and headers are all there and are
-    most; where none has all, the one that lacks least, so that validation can say what is missing.
+    Of the routes whose path and literal query agree, those with the most of it: who names a sub-resource means nothing
+    else. Of them the one whose required query and headers are all there and are most; where none has all, the one that
+    lacks least, so that validation can say what is missing.
     """
     best: tuple[tuple[int, ...], Route, dict[str, str]] | None = None
     lower = {name.lower() for name in query}
@@ -120,7 +131,7 @@ def match(
             continue
         lacking = len(route.required_query - lower) + len(route.required_headers - headers)
         constraints = len(route.required_query) + len(route.required_headers)
-        rank = (-lacking, route.literals, len(route.literal_query), constraints, not route.deprecated)
+        rank = (len(route.literal_query), -lacking, route.literals, constraints, not route.deprecated)
         if best is None or rank > best[0]:
             best = rank, route, labels
     if best is None:

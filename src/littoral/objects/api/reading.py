@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from email.utils import formatdate
 from typing import Any, Final
 
-from littoral.aws.service import Call, Output, operation
+from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.net.message import ResponseBody
 from littoral.objects.api.parts import Operations
 from littoral.objects.checksums import ALGORITHMS, wants_checksum
@@ -174,13 +175,30 @@ class ReadOperations(Operations):
     ) -> tuple[Stored, Span]:
         """The object and which of its bytes are meant. Conditions come before ranges (RFC 9110 section 13.2.2)."""
         stored = self._readable(call, bucket, key, version)
-        conditions.check(stored.content.etag, stored.modified)
+        try:
+            conditions.check(stored.content.etag, stored.modified)
+        except ServiceError as refused:
+            if refused.code == "NotModified":
+                refused.headers |= _freshness(stored)
+            raise
         if part_number is None:
             kept = asked if _is_as_before(stored, call.request.headers.get("if-range")) else None
             return stored, span_of(kept, stored.content.size)
         if asked is not None:
             raise error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
         return stored, _part_span(stored, part_number)
+
+
+def _freshness(stored: Stored) -> dict[str, str]:
+    """What a 304 says as the whole answer would. (RFC 9110 section 15.4.5)"""
+    headers = stored.facts.headers
+    told = {
+        "Last-Modified": formatdate(int(stored.modified), usegmt=True),
+        "Cache-Control": headers.get("CacheControl"),
+        "Expires": headers.get("Expires"),
+        "x-amz-version-id": stored.version,
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _is_as_before(stored: Stored, condition: str | None) -> bool:
