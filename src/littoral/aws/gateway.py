@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from littoral.aws import dynamodbwire
+from littoral.aws import dynamodbwire, subresources
 from littoral.aws.asked import Asked
 from littoral.aws.auth import Authenticated, authenticate, authenticated
 from littoral.aws.bodies import with_digests
@@ -302,6 +302,8 @@ class Gateway:
             found = await authenticate(asked, service, self._identity, self._clock())
         caller = self._who(found, service, device)
         asking.principal = caller.principal
+        if service == "s3" and asked.parts.query:
+            subresources.check(request.method, name, asked.parts)
         operation = self._operations_of(service).get(name)
         if operation is None:
             retired = getattr(self._apis[service], "retired", {}).get(name, "")

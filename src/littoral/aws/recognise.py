@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-from littoral.aws import models, routes, subresources
+from littoral.aws import models, routes
 from littoral.aws.asked import Asked
 from littoral.aws.service import ServiceError
 from littoral.net.message import BytesBody, Request
@@ -132,8 +132,6 @@ def _by_route(asked: Asked, service: str) -> str:
             )
         raise ServiceError("UnknownOperationException", f"No operation at {request.method} {path[:200]}", status=404)
     name, asked.parts.labels = found
-    if service == "s3" and asked.parts.query:
-        subresources.check(request.method, name, asked.parts.labels, [each for each, _ in asked.parts.query])
     return name
 
 

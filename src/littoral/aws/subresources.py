@@ -7,11 +7,11 @@ S3 has had since the signatures of version 2 (``sigv2.SUBRESOURCES``).
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import cache
 
 from littoral.aws import models, routes
 from littoral.aws.service import ServiceError
+from littoral.aws.wire.parts import Parts
 from littoral.protocols.sigv2 import SUBRESOURCES
 
 MEMBERS = {  # that belong to an object or an upload, and what is said where they do not
@@ -21,9 +21,9 @@ MEMBERS = {  # that belong to an object or an upload, and what is said where the
 }
 
 
-def check(method: str, operation: str, labels: Collection[str], names: Collection[str]) -> None:
-    """``names`` are the query's, ``labels`` the path's. Raises ServiceError."""
-    left = [name for name in names if name in _all() and name not in _accepted(operation)]
+def check(method: str, operation: str, parts: Parts) -> None:
+    """Raises ServiceError."""
+    left = [name for name, _ in parts.query if name in _all() and name not in _accepted(operation)]
     if method in ("GET", "HEAD"):
         left = [name for name in left if method == "GET" and name in SUBRESOURCES and name not in MEMBERS]
     if not left:
@@ -36,7 +36,7 @@ def check(method: str, operation: str, labels: Collection[str], names: Collectio
     if left[0] in MEMBERS:
         raise ServiceError("InvalidArgument", MEMBERS[left[0]], status=400, fields={"ArgumentName": left[0]})
     if method == "GET":
-        what = "key" if "Key" in labels else "bucket"
+        what = "key" if "Key" in parts.labels else "bucket"
         message = f"There is no such thing as the ?{left[0]} sub-resource for a {what}"
         raise ServiceError("InvalidRequest", message, status=400)
     message = "The specified method is not allowed against this resource."
