@@ -97,6 +97,9 @@ def test_a_presigned_post(place: S3Place, s3: Any, bucket: str, tmp_path: Path, 
         {"bed": "7"},
     )
     assert s3.get_object_tagging(Bucket=bucket, Key="in/1.jpg")["TagSet"] == [{"Key": "ward", "Value": "7 + 8"}]
+    for wrong in (tags.replace("<Value>", "<Key>b</Key><Value>"), tags.replace("Tag>", "Label>"), "<Tagging/>"):
+        status, answer = send(post, tmp_path / "small", **{"x-amz-meta-bed": "7"}, tagging=wrong)
+        assert (status, "<Code>MalformedXML</Code>" in answer) == (400, True)
     assert "EntityTooLarge" in send(post, tmp_path / "large")[1]
     (tmp_path / "tiny").write_bytes(b"p")
     assert "EntityTooSmall" in send(post, tmp_path / "tiny")[1]

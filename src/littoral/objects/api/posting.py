@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from urllib.parse import unquote, urlencode
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
+from littoral.aws import models
 from littoral.aws.escaping import escape
 from littoral.aws.service import Call, Output
-from littoral.aws.wire.xmlbody import BadDocument, load
+from littoral.aws.wire.unreadable import Unreadable
+from littoral.aws.wire.xmlbody import Reader, Readers, load
 from littoral.net.message import Body, BodyError, Headers, Request, Response
 from littoral.objects.api.writing import WriteOperations
 from littoral.objects.errors import error, invalid_argument, malformed, not_implemented
@@ -182,11 +185,15 @@ def _moment(text: str) -> datetime:
 def _tagging(text: str) -> str:
     """The document of a form's field, as the header of PutObject has it."""
     try:
-        root = load(text.encode())
-    except BadDocument:
+        given = _reader()(load(text.encode()))
+        return urlencode([(tag["Key"], tag["Value"]) for tag in given["TagSet"]])
+    except (Unreadable, KeyError):
         raise malformed() from None
-    pairs = [(tag.findtext("{*}Key") or "", tag.findtext("{*}Value") or "") for tag in root.findall(".//{*}Tag")]
-    return urlencode(pairs)
+
+
+@cache
+def _reader() -> Reader:
+    return Readers().value(models.service_model("s3").shape_for("Tagging"), "Tagging")
 
 
 def _answer(fields: Mapping[str, str], call: Call, bucket: str, key: str, output: Output) -> Response:
