@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import zlib
 from base64 import b64encode
+from datetime import UTC
+from email.utils import format_datetime
 from hashlib import sha1
 from typing import Any
 from urllib.parse import quote
@@ -208,6 +210,16 @@ def test_what_has_not_changed_is_said_to_be_as_fresh_as_the_object(place: S3Plac
         assert (answer.status, answer.body) == (304, b"")
         for name in ("etag", "last-modified", "cache-control", "expires"):
             assert answer.headers[name] == whole[name]
+
+
+def test_a_delete_marker_says_when_it_was_made(place: S3Place, s3: Any, bucket: str) -> None:
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    marker = s3.delete_object(Bucket=bucket, Key="k")["VersionId"]
+    (listed,) = s3.list_object_versions(Bucket=bucket)["DeleteMarkers"]
+    for method in ("GET", "HEAD"):
+        answer = ask(place, method, f"/{bucket}/k?versionId={marker}")
+        assert (answer.status, answer.headers["allow"]) == (405, "DELETE")
+        assert answer.headers["last-modified"] == format_datetime(listed["LastModified"].astimezone(UTC), usegmt=True)
 
 
 def test_markers_that_nobody_was_given_are_refused(place: S3Place, s3: Any, bucket: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import formatdate
 from typing import Any
 
 from littoral.aws.service import ServiceError
@@ -94,8 +95,9 @@ def no_such_key(key: str, marker: str | None = None) -> ServiceError:
     return error("NoSuchKey", "The specified key does not exist.", headers=headers, Key=key)
 
 
-def is_delete_marker(version: str) -> ServiceError:
-    headers = {"x-amz-delete-marker": "true", "x-amz-version-id": version, "Allow": "DELETE"}
+def is_delete_marker(version: str, made: float) -> ServiceError:
+    when = formatdate(int(made), usegmt=True)
+    headers = {"x-amz-delete-marker": "true", "x-amz-version-id": version, "Last-Modified": when, "Allow": "DELETE"}
     message = "The specified method is not allowed against this resource."
     return error("MethodNotAllowed", message, headers=headers, Method="GET", ResourceType="DeleteMarker")
 

@@ -108,7 +108,7 @@ class Index(TierRows, ReplicationRows):
             raise error("NoSuchVersion", "The specified version does not exist.", Key=key, VersionId=version)
         *row, rules, marker = found[0]
         if marker:
-            raise is_delete_marker(version)
+            raise is_delete_marker(version, row[1])
         current = marker is None  # only of the current one it is asked when it expires
         return self._stored(bucket, key, (*row, rules if current else None))
 
