@@ -53,13 +53,15 @@ class Removal:
 @dataclass(frozen=True, slots=True)
 class Removed:
     """``version`` is that of the marker that was added, or the one that was removed; None where none are kept.
-    ``marker``: a delete marker was added, or removed. ``number`` is None where nothing was there to remove."""
+    ``marker``: a delete marker was added, or removed. ``number`` is None where nothing was there to remove, ``size``
+    where nothing went that has one."""
 
     version: str | None = None
     marker: bool = False
     number: int | None = None
     event: str = "Delete"
     doomed: tuple[str, ...] = ()
+    size: int | None = None
 
 
 def version_of(number: int) -> str:
@@ -114,7 +116,8 @@ def remove(
     if state is None:
         if not found:
             return Removed()
-        return Removed(number=found[0][0], doomed=tuple(_remove_current(connection, bucket, [wanted.key])))
+        number, _, size, _ = found[0]
+        return Removed(number=number, doomed=tuple(_remove_current(connection, bucket, [wanted.key])), size=size)
     if replica is not None and is_there(connection, bucket, wanted.key, replica):
         return Removed(replica, True)
     doomed = make_room(connection, bucket, [wanted.key], state, now)
@@ -176,7 +179,8 @@ def _remove_version(connection: apsw.Connection, bucket: str, wanted: Removal, v
             connection.execute(f"DELETE FROM {table} WHERE id = ?", (number,))
             doomed = drop_pieces(connection, number)
             _promote(connection, bucket, wanted.key)
-            return Removed(version, bool(is_marker), number, doomed=tuple(doomed))
+            size = None if is_marker else facts[1]
+            return Removed(version, bool(is_marker), number, doomed=tuple(doomed), size=size)
     return Removed(version)
 
 

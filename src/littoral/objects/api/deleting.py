@@ -82,10 +82,10 @@ class DeleteOperations(LoggingOperations):
     def _note_removal(self, call: Call, bucket: str, key: str, done: Removed | ServiceError) -> None:
         """In the bucket's access log, as DeleteObject would be answered."""
         if isinstance(done, ServiceError):
-            self.answered_within(call, bucket, key, Response(done.status or 400), done.code, "DELETE")
+            self.answered_within(call, bucket, key, Response(done.status or 400), done.code)
         else:
             version = Headers([(b"x-amz-version-id", done.version.encode())] if done.version else [])
-            self.answered_within(call, bucket, key, Response(204, version), "", "DELETE")
+            self.answered_within(call, bucket, key, Response(204, version), "", removed=done.size)
 
     def _admitted(
         self, call: Call, bucket: str, wanted: dict[str, Any], given: dict[str, bool]

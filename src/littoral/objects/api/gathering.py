@@ -95,7 +95,7 @@ class GatherOperations(ReadOperations, LoggingOperations):
     def _framed(self, call: Call, bucket: str, number: int, one: Asked, response: Response, code: str) -> bytes:
         assert isinstance(response.body, bytes)
         made = frame(number, response.status, response.headers.raw, response.body)
-        self.answered_within(call, bucket, one.key, response, code, "GET")
+        self.answered_within(call, bucket, one.key, response, code)
         return made
 
 

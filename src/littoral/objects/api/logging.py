@@ -67,13 +67,17 @@ class LoggingOperations(Operations):
         if bucket in self._index.logging:
             self.logs.note(self._access(asked, response, bucket, path, asked.request.method))
 
-    def answered_within(self, call: Call, bucket: str, key: str, response: Response, code: str, method: str) -> None:
-        """And of each object that is read or removed with others in one request; ``code`` is its error's."""
+    def answered_within(
+        self, call: Call, bucket: str, key: str, response: Response, code: str, *, removed: int | None = None
+    ) -> None:
+        """And of each object that is read or removed with others in one request; ``code`` is its error's, ``removed``
+        the size of what was."""
         if bucket not in self._index.logging:
             return
         asked = Answered(call.request, call.principal, call.request_id, code, 0.0, call.now)
+        method = "GET" if call.operation == "GetObject" else "DELETE"
         access = self._access(asked, response, bucket, f"/{bucket}/{quote(key)}", method)
-        self.logs.note(replace(access, batch=True))
+        self.logs.note(replace(access, batch=True, size=access.size if removed is None else removed))
 
     def _access(self, asked: Answered, response: Response, bucket: str, path: str, method: str) -> Access:
         request, headers, who = asked.request, response.headers, asked.principal
