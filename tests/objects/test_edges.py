@@ -194,6 +194,13 @@ def test_nor_of_a_bucket(place: S3Place, s3: Any, bucket: str, name: str) -> Non
     s3.head_bucket(Bucket=bucket)
 
 
+def test_a_piece_is_not_taken_for_the_whole(place: S3Place, s3: Any, bucket: str) -> None:
+    for said in ("bytes 0-4/5", "bytes 0-4/10", "bytes 5-9/10", "bytes 0-4/*", "bytes */5"):
+        answer = ask(place, "PUT", f"/{bucket}/k", HELLO, {"content-range": said})
+        assert answer.status == (200 if said == "bytes 0-4/5" else 501)
+    assert answer.refusal == (501, "NotImplemented")
+
+
 def test_a_pages_own_query_has_any_names(place: S3Place, s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="page", Body=HELLO)
     for query in ("session=7", "x=1&y=", "metadataTable=", "partNumber=1&x="):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -20,13 +21,15 @@ from littoral.objects.checksums import Checksum, Stated, stated_by, stated_in
 from littoral.objects.cold import kept_class
 from littoral.objects.conditions import check_write_conditions
 from littoral.objects.encryption import Sealing, customer_key, kept_of
-from littoral.objects.errors import error
+from littoral.objects.errors import error, not_implemented
 from littoral.objects.events import Origin
 from littoral.objects.facts import Bucket, Content, Facts, Tags, version_member
 from littoral.objects.lifecycle import expiration
 from littoral.objects.locks import Lock, lock_of
 from littoral.objects.names import check_key
 from littoral.objects.steps import WriteConditions
+
+_WHOLE = re.compile(r"bytes 0-(\d{1,18})/(\d{1,18})").fullmatch  # of a Content-Range
 
 
 @dataclass(slots=True)
@@ -98,6 +101,7 @@ class WriteOperations(ExtractOperations):
     ) -> Output:
         arguments = locals()
         given = stated_in(arguments)
+        _check_whole(call.request.headers.get("content-range"))
         kept = kept_class(storage_class)
         check_write_conditions(if_match, if_none_match)
         lock = lock_of(object_lock_mode, object_lock_retain_until_date, object_lock_legal_hold_status, call.now)
@@ -165,6 +169,16 @@ class WriteOperations(ExtractOperations):
         facts = replace(facts, encryption=kept_of(sealing))
         await self._keep(bucket, key, received.content, facts, (), origin)
         return received.content.etag
+
+
+def _check_whole(content_range: str | None) -> None:
+    """What says that it is a piece of something would be taken for all of it. (RFC 9110 section 14.5) Raises
+    NotImplemented."""
+    if content_range is None:
+        return
+    said = _WHOLE(content_range.strip())
+    if said is None or int(said[1]) + 1 != int(said[2]):
+        raise not_implemented("A header you provided implies functionality that is not implemented", "Content-Range")
 
 
 def _check_lockable(lock: Lock | None, stated: Stated) -> None:
