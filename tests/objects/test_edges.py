@@ -100,6 +100,25 @@ def test_a_body_in_chunks_that_ends_too_early_is_incomplete(place: S3Place, buck
         assert put_chunked(place, bucket, body).refusal == (400, "IncompleteBody")
 
 
+def test_so_it_is_with_a_document(place: S3Place, s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=HELLO)
+    document = b"<Delete><Object><Key>k</Key></Object></Delete>"
+    crc = b64encode(zlib.crc32(document).to_bytes(4, "big")).decode()
+
+    def delete(*trailers: str) -> Answer:
+        lines = "".join(f"{each}\r\n" for each in trailers)
+        body = b"%x\r\n%b\r\n0\r\n%b\r\n" % (len(document), document, lines.encode())
+        said = {"x-amz-content-sha256": UNSIGNED, "x-amz-decoded-content-length": str(len(document))}
+        return ask(place, "POST", f"/{bucket}?delete", body, said | {"x-amz-trailer": "x-amz-checksum-crc32"})
+
+    assert delete().refusal == (400, "MalformedTrailerError")
+    assert delete("x-amz-checksum-crc32:AAAAAA==").refusal == (400, "BadDigest")
+    answer = ask(place, "POST", f"/{bucket}?delete", document, {"x-amz-checksum-crc99": crc})
+    assert answer.refusal == (400, "InvalidRequest")
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == HELLO
+    assert b"<Key>k</Key>" in delete(f"x-amz-checksum-crc32:{crc}").body
+
+
 def test_a_line_end_behind_the_chunks_counts_for_nothing(place: S3Place, s3: Any, bucket: str) -> None:
     """AWS's own example has a line end too many."""
     body = chunks(f"x-amz-checksum-crc32 : {CRC} \n") + b"\r\n"

@@ -12,7 +12,7 @@ import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -102,14 +102,20 @@ def hashed(body: Body, declared: str, service: str) -> Body:
     return HashedBody(body, declared, service)
 
 
-def with_digests(asked: Asked, body: Body, operation: str, checksums: Callable[[Request], Sequence[Declared]]) -> Body:
+def with_digests(
+    asked: Asked,
+    body: Body,
+    trailers: Mapping[str, str],
+    operation: str,
+    checksums: Callable[[Request], Sequence[Declared]],
+) -> Body:
     """S3: a document's Content-MD5 (RFC 1864) and checksums are checked here; those of a streamed object by whoever
     stores the stream. ``checksums`` reads a request's."""
     declared = [*checksums(asked.request)] if _has_checksum(operation) else []
     md5 = asked.field(b"content-md5")
     if md5 is not None and not models.operation_model("s3", operation).has_streaming_input:
         declared.append(Declared(hashlib.md5(usedforsecurity=False), md5.strip(), "Content-MD5"))
-    return DigestedBody(body, declared) if declared else body
+    return DigestedBody(body, declared, trailers) if declared else body
 
 
 @cache
@@ -126,23 +132,30 @@ class Hash(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """``value`` is in base64."""
+    """``value`` is in base64; where it is None, ``trailer`` has it."""
 
     found: Hash
-    value: str
+    value: str | None
     name: str
+    trailer: str = ""
 
-    def check(self) -> None:
-        """Raises BadDigest."""
-        if base64.b64encode(self.found.digest()).decode() != self.value:
+    def check(self, trailers: Mapping[str, str]) -> None:
+        """Raises BadDigest, MalformedTrailerError."""
+        value = self.value if self.value is not None else trailers.get(self.trailer)
+        if value is None:
+            raise malformed_trailer()
+        if base64.b64encode(self.found.digest()).decode() != value:
             message = f"The {self.name} you specified did not match what we received."
             raise ServiceError("BadDigest", message, status=400)
 
 
 class DigestedBody(CheckedBody):
-    def __init__(self, body: Body, declared: Sequence[Declared]) -> None:
+    """``trailers`` are filled at the body's end."""
+
+    def __init__(self, body: Body, declared: Sequence[Declared], trailers: Mapping[str, str]) -> None:
         self._body = body
         self._declared = declared
+        self._trailers = trailers
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._body:
@@ -150,7 +163,7 @@ class DigestedBody(CheckedBody):
                 each.found.update(chunk)
             yield chunk
         for each in self._declared:
-            each.check()
+            each.check(self._trailers)
 
 
 class ChunkSigner:

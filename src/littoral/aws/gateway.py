@@ -310,7 +310,9 @@ class Gateway:
             message = f"The operation {name} of {service} is not implemented here. {retired}".rstrip()
             raise ServiceError("NotImplemented", message, status=501)
         plan = asking.plan = plan_of(service, name)
-        body = caller.body if service != "s3" else with_digests(asked, caller.body, name, self._checksums)
+        body = (
+            caller.body if service != "s3" else with_digests(asked, caller.body, caller.trailers, name, self._checksums)
+        )
         if service in dynamodbwire.SERVICES:
             body = dynamodbwire.inflated(asked, body)
         if plan.holds is not None and isinstance(body, BytesBody) and len(body.data) <= plan.holds:

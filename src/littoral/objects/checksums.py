@@ -254,16 +254,14 @@ class Digests:
         return _encoded(self._besides)
 
 
-def of_document(header: Callable[[str], str | None], trailing: bool) -> list[tuple[Digest, str, str]]:
-    """Of a request whose body is a document: what is to be computed, what it shall be, and its name. One that comes as
-    a trailer (``trailing``) is not compared. Raises InvalidRequest."""
-    given = {each.name: value for each in ALGORITHMS.values() if (value := header(each.header)) is not None}
-    if not given and trailing:
+def of_document(headers: Headers) -> list[tuple[Digest, str | None, str, str]]:
+    """Of a request whose body is a document: what is to be computed, what it shall be, its name, and that of the
+    trailer that says what it shall be, where nothing did before. Raises InvalidRequest."""
+    given = {each.name: value for each in ALGORITHMS.values() if (value := headers.get(each.header)) is not None}
+    stated = stated_by(headers, headers.get("content-md5"), given, headers.get("x-amz-sdk-checksum-algorithm"))
+    if stated.algorithm is None:
         return []
-    stated = Stated.of(header("content-md5"), given, header("x-amz-sdk-checksum-algorithm"), None)
-    if stated.algorithm is None or stated.value is None:
-        return []
-    return [(stated.algorithm.new(), stated.value, stated.algorithm.name)]
+    return [(stated.algorithm.new(), stated.value, stated.algorithm.name, stated.algorithm.header)]
 
 
 def stated_by(headers: Headers, content_md5: str | None, given: Mapping[str, str], algorithm: str | None) -> Stated:

@@ -29,7 +29,7 @@ from littoral.objects.api.tagging import TaggingOperations
 from littoral.objects.api.uploads import UploadOperations
 from littoral.objects.api.versioning import VersioningOperations
 from littoral.objects.api.websites import WebsiteOperations
-from littoral.objects.checksums import TRAILER, of_document
+from littoral.objects.checksums import of_document
 from littoral.objects.names import check_key
 
 
@@ -67,7 +67,7 @@ class S3Api(
 
     def document_checksums(self, request: Request) -> list[Declared]:
         """Raises InvalidRequest."""
-        return [Declared(*each) for each in of_document(request.headers.get, TRAILER in request.headers)]
+        return [Declared(*each) for each in of_document(request.headers)]
 
     def admit(self, call: Call, given: Mapping[str, Any]) -> None:
         """Raises AccessDenied, NoSuchBucket; KeyTooLongError, InvalidArgument for a key that none can be."""
