@@ -103,7 +103,7 @@ def _large(folder: Path, region: End, count: int, rounds: int, cleanup: ExitStac
     few = _some(beside.files, folder / "few", AWS)
     _aws("s3", "mb", "s3://large-aws", end=region)
     theirs = AWS * LARGE_SIZE / 1e6 / _timed(lambda: _sync(few, "s3://large-aws", region))
-    print(f"  {f'aws s3 sync into a region, {AWS} of them:':38}{theirs:8.0f} MB/s")
+    print(f"  {f'aws s3 sync into a region, {AWS} of them:':40}{theirs:8.0f} MB/s")
 
 
 def _jobs(folder: Path, region: End, count: int, rounds: int, cleanup: ExitStack) -> None:
@@ -150,7 +150,7 @@ class Beside:
         cost = ", ".join(f"{each / self._volume:.2f}" for each in places)
         copies = f"before {before * 1000:.0f}, after {after * 1000:.0f}"
         print(
-            f"  {name:38}{rate * 1000:8.0f} MB/s; {ratio:.2f} of the copy ({copies}); "
+            f"  {name:40}{rate * 1000:8.0f} MB/s; {ratio:.2f} of the copy ({copies}); "
             f"processor time a GB: place {cost} s, client {client / self._volume:.2f} s",
             flush=True,
         )
@@ -158,7 +158,7 @@ class Beside:
     def summed_up(self) -> None:
         print("  of a copy out of the disk, the middle (least to most):")
         for name, ratios in self._ratios.items():
-            print(f"    {name:36}{median(ratios):8.2f} ({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} runs)")
+            print(f"    {name:40}{median(ratios):8.2f} ({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} runs)")
 
     def _copied(self) -> float:
         """GB/s. What other work has left for the disk is not counted to it."""
@@ -215,7 +215,7 @@ def _small(folder: Path, end: End, cleanup: ExitStack) -> None:
         took, places, client = _costs(ends, work)
         cost = ", ".join(f"{place / SMALL * 1e6:4.0f} µs" for place in places)
         costs = f"processor time each: place {cost}, client {client / SMALL * 1e6:4.0f} µs"
-        print(f"  {name:38}{SMALL / took:8.0f} a second; {costs}", flush=True)
+        print(f"  {name:40}{SMALL / took:8.0f} a second; {costs}", flush=True)
         return took
 
     print(f"small files ({SMALL} of {SMALL_SIZE} bytes)")
