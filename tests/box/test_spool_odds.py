@@ -195,8 +195,8 @@ def in_parts(s3: Any, key: str, data: bytes, size: int, more: dict[str, str]) ->
     parts: list[dict[str, Any]] = []
     for number, at in enumerate(range(0, len(data), size), 1):
         told = s3.upload_part(**upload, PartNumber=number, Body=data[at : at + size], **more)
-        kept = {name: value for name, value in told.items() if name == "ETag" or name.startswith("Checksum")}
-        parts.append({"PartNumber": number} | {name: value for name, value in kept.items() if name != "ChecksumType"})
+        stated = {f"Checksum{name}": told[f"Checksum{name}"] for name in more.values()}
+        parts.append({"PartNumber": number, "ETag": told["ETag"], **stated})
     s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
 
 

@@ -41,7 +41,7 @@ def test_an_object_of_three_parts(s3: Any, bucket: str, refusal: Refusal) -> Non
     parts = [send(s3, upload, number, body) for number, body in ((7, SECOND), (2, FIRST), (9, LAST))]
     send(s3, upload, 8, b"never used")
     parts.sort(key=lambda part: part["PartNumber"])
-    done = s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    done = s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": bare(parts)})
     md5s = b"".join(hashlib.md5(body).digest() for body in (FIRST, SECOND, LAST))
     assert done["ETag"] == f'"{hashlib.md5(md5s).hexdigest()}-3"'
     whole = FIRST + SECOND + LAST
@@ -65,7 +65,7 @@ def test_an_object_of_three_parts(s3: Any, bucket: str, refusal: Refusal) -> Non
 
 def test_the_lists_that_complete_refuses(s3: Any, bucket: str, refusal: Refusal) -> None:
     upload = begin(s3, bucket)
-    small, large = send(s3, upload, 1, b"too small"), send(s3, upload, 2, FIRST)
+    small, large = bare([send(s3, upload, 1, b"too small"), send(s3, upload, 2, FIRST)])
 
     def complete(*parts: dict[str, Any]) -> tuple[str, int]:
         return refusal(s3.complete_multipart_upload, **upload, MultipartUpload={"Parts": list(parts)})
@@ -139,6 +139,43 @@ def test_checksums_of_parts_become_the_objects(
     assert (done[member], done["ChecksumType"]) == (expected, kind)
     got = s3.get_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
     assert (got["Body"].read(), got[member]) == (FIRST + LAST, expected)
+
+
+def test_a_part_states_the_checksum_of_its_upload_and_no_other(s3: Any, bucket: str, refusal: Refusal) -> None:
+    crc, sha1 = (base64.b64encode(raw).decode() for raw in (zlib.crc32(LAST).to_bytes(4, "big"), sha1_of(LAST)))
+    upload = begin(s3, bucket, ChecksumAlgorithm="SHA1")
+    with pytest.raises(s3.exceptions.ClientError) as mismatch:
+        s3.upload_part(**upload, PartNumber=1, Body=LAST, ChecksumCRC32=crc)
+    told = mismatch.value.response["Error"]
+    assert told["Code"] == "InvalidRequest"
+    assert told["Message"].endswith("expected checksum Type: sha1, actual checksum Type: crc32")
+    part = send(s3, upload, 1, LAST, ChecksumSHA1=sha1)
+    other = base64.b64encode(sha1_of(FIRST)).decode()
+    for stated, code in (
+        ({"ChecksumCRC32": crc}, "InvalidPart"),
+        ({"ChecksumSHA1": other}, "InvalidPart"),
+        ({"ChecksumSHA1": sha1, "ChecksumCRC32": crc}, "InvalidArgument"),
+        ({"ChecksumSHA1": crc}, "InvalidArgument"),
+        ({}, "InvalidRequest"),
+    ):
+        parts = {"Parts": [{**bare([part])[0], **stated}]}
+        assert refusal(s3.complete_multipart_upload, **upload, MultipartUpload=parts) == (code, 400)
+    assert s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [part]})["ChecksumType"] == "COMPOSITE"
+
+
+def test_an_upload_without_an_algorithm_has_no_checksum_that_its_list_could_state(
+    place: S3Place, bucket: str, refusal: Refusal
+) -> None:
+    s3 = place.client(request_checksum_calculation="when_required")
+    upload = begin(s3, bucket)
+    part = send(s3, upload, 1, LAST)
+    stated = {"Parts": [{**part, "ChecksumSHA1": base64.b64encode(sha1_of(LAST)).decode()}]}
+    assert refusal(s3.complete_multipart_upload, **upload, MultipartUpload=stated) == ("InvalidPart", 400)
+    s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [part]})
+
+
+def sha1_of(data: bytes) -> bytes:
+    return hashlib.sha1(data, usedforsecurity=False).digest()
 
 
 SEALED = {"c": {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": os.urandom(32)}}
@@ -225,7 +262,7 @@ def test_parts_copied_from_objects(s3: Any, bucket: str, refusal: Refusal) -> No
 def test_conditional_completion(s3: Any, bucket: str, refusal: Refusal) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=b"there")
     upload = begin(s3, bucket)
-    complete = {**upload, "MultipartUpload": {"Parts": [send(s3, upload, 1, LAST)]}}
+    complete = {**upload, "MultipartUpload": {"Parts": bare([send(s3, upload, 1, LAST)])}}
     assert refusal(s3.complete_multipart_upload, **complete, IfNoneMatch="*") == ("PreconditionFailed", 412)
     assert refusal(s3.complete_multipart_upload, **complete, IfMatch='"no"') == ("PreconditionFailed", 412)
     s3.complete_multipart_upload(**complete, IfMatch=f'"{hashlib.md5(b"there").hexdigest()}"')

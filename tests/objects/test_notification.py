@@ -58,7 +58,7 @@ def test_the_record(place: S3Place, s3: Any, bucket: str) -> None:
     upload = s3.create_multipart_upload(Bucket=bucket, Key="in/parts.csv")["UploadId"]
     reference = {"Bucket": bucket, "Key": "in/parts.csv", "UploadId": upload}
     part = s3.upload_part(**reference, PartNumber=1, Body=b"x")
-    parts = [{"PartNumber": 1, "ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]}]
+    parts = [{"PartNumber": 1, "ETag": part["ETag"]}]
     s3.complete_multipart_upload(**reference, MultipartUpload={"Parts": parts})
     s3.delete_object(Bucket=bucket, Key="in/a b+ü.csv")
     s3.delete_object(Bucket=bucket, Key="in/never there.csv")

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from littoral.aws.refusals import malformed_trailer
 from littoral.net.message import Headers
 from littoral.objects import etags
-from littoral.objects.errors import error
+from littoral.objects.errors import error, invalid_argument
 
 TRAILER = "x-amz-trailer"
 
@@ -290,9 +290,15 @@ def algorithm_of(name: str | None) -> Algorithm | None:
 
 def check_value(algorithm: Algorithm, value: str, place: str = "header") -> None:
     """Raises InvalidRequest where it is not the base64 of a checksum of that kind."""
-    raw = _decoded(value)
-    if raw is None or len(raw) != len(algorithm.new().digest()):
+    if not _fits(algorithm, value):
         raise error("InvalidRequest", f"Value for {algorithm.header} {place} is invalid.")
+
+
+def check_of_part(stated: Mapping[str, str]) -> None:
+    """``stated`` of one part, by algorithm, in the list that completes an upload. Raises InvalidArgument."""
+    if len(stated) > 1 or not all(_fits(ALGORITHMS[name], value) for name, value in stated.items()):
+        message = "Invalid Base64 or multiple checksums present in request"
+        raise invalid_argument(message, "Checksum", "".join(f"{name}:{value};" for name, value in stated.items()))
 
 
 def kind_of(algorithm: Algorithm, asked: str | None) -> str:
@@ -317,6 +323,11 @@ def joined(algorithm: Algorithm, kind: str, parts: Iterable[tuple[str, int]]) ->
     for raw, size in values:
         whole = algorithm.joins.join(whole, int.from_bytes(raw, "big"), size)
     return Checksum(algorithm.name, base64.b64encode(whole.to_bytes(algorithm.joins.size, "big")).decode(), kind)
+
+
+def _fits(algorithm: Algorithm, value: str) -> bool:
+    raw = _decoded(value)
+    return raw is not None and len(raw) == len(algorithm.new().digest())
 
 
 def _encoded(digest: Digest | None) -> str | None:

@@ -22,7 +22,7 @@ from littoral.objects.api.parts import (
     headers_in,
     origin_of,
 )
-from littoral.objects.checksums import ALGORITHMS, Checksum, algorithm_of, joined, kind_of, stated_in
+from littoral.objects.checksums import ALGORITHMS, Checksum, algorithm_of, check_of_part, joined, kind_of, stated_in
 from littoral.objects.cold import kept_class
 from littoral.objects.conditions import check_write_conditions, matches
 from littoral.objects.encryption import customer_key, kept_of
@@ -344,20 +344,24 @@ def _chosen(upload: Upload, asked: list[dict[str, Any]], uploaded: list[Uploaded
 
 
 def _part(upload: Upload, asked: dict[str, Any], held: UploadedPart | None) -> UploadedPart:
+    """Raises InvalidArgument, InvalidPart, InvalidRequest."""
+    stated = {each.name: asked[each.member] for each in ALGORITHMS.values() if asked.get(each.member) is not None}
+    check_of_part(stated)
     if held is None or not matches(asked.get("ETag") or "", held.etag):
-        message = "One or more of the specified parts could not be found. The part may not have been uploaded, or the"
-        message += " specified entity tag may not match the part's entity tag."
-        raise error("InvalidPart", message, UploadId=upload.id, PartNumber=asked["PartNumber"], ETag=asked.get("ETag"))
-    if upload.algorithm is not None:
-        given = asked.get(ALGORITHMS[upload.algorithm].member)
-        if given is None and upload.kind == "COMPOSITE":
-            message = f"The upload was created using a {upload.algorithm.lower()} checksum. The complete request must"
-            message += f" include the checksum for each part. It was missing for part {held.number} in the request."
-            raise error("InvalidRequest", message)
-        if given is not None and given != held.checksum:
-            message = "One or more of the specified parts could not be found: a checksum does not match."
-            raise error("InvalidPart", message, UploadId=upload.id, PartNumber=held.number)
+        raise _invalid_part(upload, asked)
+    if not stated and upload.algorithm is not None and upload.kind == "COMPOSITE":
+        message = f"The upload was created using a {upload.algorithm.lower()} checksum. The complete request must"
+        message += f" include the checksum for each part. It was missing for part {held.number} in the request."
+        raise error("InvalidRequest", message)
+    if stated and (upload.algorithm is None or stated.get(upload.algorithm) != held.checksum):
+        raise _invalid_part(upload, asked)  # also what is by another algorithm: there is nothing to hold it against
     return held
+
+
+def _invalid_part(upload: Upload, asked: dict[str, Any]) -> ServiceError:
+    message = "One or more of the specified parts could not be found. The part may not have been uploaded, or the"
+    message += " specified entity tag may not match the part's entity tag."
+    return error("InvalidPart", message, UploadId=upload.id, PartNumber=asked["PartNumber"], ETag=asked.get("ETag"))
 
 
 def _content(parts: list[UploadedPart]) -> Content:

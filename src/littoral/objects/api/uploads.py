@@ -59,10 +59,9 @@ class UploadOperations(Operations):
         upload = self._index.upload(bucket, key, upload_id)
         stated = stated_by(call.request.headers, content_md5, given, checksum_algorithm)
         if upload.algorithm and stated.algorithm and stated.algorithm.name != upload.algorithm:
-            message = "Checksum Type mismatch occurred, expected checksum Type:"
-            raise error(
-                "InvalidRequest", f"{message} {upload.algorithm}, actual checksum Type: {stated.algorithm.name}"
-            )
+            expected, actual = upload.algorithm.lower(), stated.algorithm.name.lower()
+            message = f"Checksum Type mismatch occurred, expected checksum Type: {expected}, actual checksum Type:"
+            raise error("InvalidRequest", f"{message} {actual}")
         if upload.algorithm and stated.algorithm is None:
             stated = replace(stated, algorithm=ALGORITHMS[upload.algorithm], wanted=True)
         if call.request.headers.get(etags.HEADER) == etags.BY_CHECKSUM:
