@@ -20,7 +20,7 @@ from littoral.site.services import api_classes
 
 SOURCES = Path(__file__).parents[2] / "src/littoral"
 BESIDE = {"dynamodb": ["protocols/dynamodb"]}
-UNNAMED: dict[str, dict[str, str]] = {  # by the end of their path
+UNNAMED: dict[str, dict[str, str]] = {  # by a run of names of their path
     "s3": {
         "BucketLoggingStatus.LoggingEnabled.TargetObjectKeyFormat.SimplePrefix": "what is not PartitionedPrefix",
         "CreateBucketConfiguration.Bucket.DataRedundancy": "all but LocationConstraint and Tags is refused",
@@ -50,8 +50,76 @@ UNNAMED: dict[str, dict[str, str]] = {  # by the end of their path
         "FileSystemConfigs.LocalMountPath": "refused above it",
         "FileSystemConfigs.S3FilesConfig": "likewise",
     },
+    "snowball": {
+        **dict.fromkeys(("Ec2AmiResources", "LambdaResources"), "refused above it"),
+        **dict.fromkeys(
+            ("Company", "Landmark", "PrefectureOrDistrict"), "an address is kept whole: nobody ships by it"
+        ),
+        **dict.fromkeys(("Address.Type", "StateOrProvince", "Street2", "Street3"), "likewise"),
+    },
+    "iot": {
+        **dict.fromkeys(
+            ("cloudwatchAlarm", "elasticsearch", "influxDB", "iotAnalytics", "iotEvents"), "refused above it"
+        ),
+        **dict.fromkeys(("iotSiteWise", "kafka", "location", "openSearch", "salesforce", "stepFunctions"), "likewise"),
+        **dict.fromkeys(("timestream", "influxDBConfiguration", "vpcConfiguration"), "likewise"),
+        **dict.fromkeys(("http.batchConfig", "http.enableBatching"), "what an action does not read is refused"),
+        **dict.fromkeys(("includeSocketInformation", "geoLocations"), "refused above it"),
+        "managedFields": "kept and told: they are the index's own",
+    },
+    "cloudfront": {
+        **dict.fromkeys(("OriginMtlsConfig", "VpcOriginConfig", "TenantConfig"), "refused by its path"),
+        **dict.fromkeys(
+            ("CustomOriginConfig.IpAddressType", "IAMCertificateId", "IgnoreCertificateExpiry"), "likewise"
+        ),
+        "AdvertiseTrustStoreCaNames": "its operations' notes say so",
+        "CaCertificatesBundleS3Location.Region": "likewise",
+        "KinesisStreamConfig.RoleARN": "likewise",
+        "RealtimeMetricsSubscriptionConfig": "likewise",
+        "ImportSource.SourceType": "the model has S3 alone",
+    },
+    "wafv2": {
+        "MatchPattern.All": "the one that is none of the others",
+        "OverrideAction.None": "likewise",
+        "Monetize": "refused by its kind",
+        "ManagedRuleGroupConfigs": "refused above it",
+        "CloudWatchMetricsEnabled": "its operations' notes say so",
+    },
+    "events": {
+        **dict.fromkeys(("AppSyncParameters", "BatchParameters", "DeadLetterConfig", "EcsParameters"), "refused"),
+        **dict.fromkeys(("HttpParameters", "RedshiftDataParameters", "RunCommandParameters"), "likewise"),
+        **dict.fromkeys(("SageMakerPipelineParameters", "SqsParameters"), "likewise"),
+        "TraceHeader": "its operation's notes say so",
+    },
+    "scheduler": {
+        **dict.fromkeys(("DeadLetterConfig", "EcsParameters", "EventBridgeParameters"), "refused"),
+        **dict.fromkeys(("EventBridgePutEventsV2Parameters", "EventBridgePutRawEventsParameters"), "likewise"),
+        **dict.fromkeys(("SageMakerPipelineParameters", "SqsParameters"), "likewise"),
+    },
+    "greengrassv2": {
+        "iotJobConfiguration": "handed on whole to the job",
+        **dict.fromkeys(
+            ("containerParams.devices", "containerParams.mountROSysfs", "containerParams.volumes"), "refused"
+        ),
+    },
+    "sagemaker": {
+        **dict.fromkeys(("ImageConfig", "ServerlessConfig"), "its operations' notes say so"),
+        **dict.fromkeys(("AlgorithmSpecification", "ResourceConfig"), "what is not known is refused"),
+        **dict.fromkeys(("Containers", "PrimaryContainer", "ProductionVariants"), "likewise"),
+        **dict.fromkeys(("DatasetSource", "FileSystemDataSource", "ShuffleConfig"), "refused"),
+        **dict.fromkeys(("AttributeNames", "InstanceGroupNames"), "what is not known of a source is refused"),
+        **dict.fromkeys(("HubAccessConfig", "ModelAccessConfig"), "likewise"),
+        "ProfilerConfig": "refused unless it disables the profiler",
+        **dict.fromkeys(("SupportedContentTypes", "SupportedResponseMIMETypes"), "kept and told, as AWS does"),
+        **dict.fromkeys(("MetadataProperties", "ModelLifeCycle", "ModelMetrics"), "likewise"),
+        **dict.fromkeys(
+            ("SupportedRealtimeInferenceInstanceTypes", "SupportedTransformInstanceTypes"),
+            "its operation's notes say so",
+        ),
+    },
     **{each: {} for each in ("acm", "cloudfront-keyvaluestore", "dynamodbstreams", "iot-data", "iot-jobs-data")},
-    **{each: {} for each in ("iotsecuretunneling", "kms", "logs", "secretsmanager", "shield", "sts")},
+    **{each: {} for each in ("iotsecuretunneling", "kms", "logs", "sagemaker-runtime", "secretsmanager")},
+    **{each: {} for each in ("shield", "sts")},
 }
 
 
@@ -66,7 +134,7 @@ def test_every_nested_member_is_named_by_somebody(service: str) -> None:
         for member in operation.honoured:
             found |= set(unnamed(shape.members[member], (member,), named))
     known = UNNAMED[service]
-    assert {next((end for end in known if path.endswith(end)), path) for path in found} == known.keys()
+    assert {next((run for run in known if f".{run}." in f".{path}."), path) for path in found} == known.keys()
 
 
 def names(folder: Path) -> set[str]:

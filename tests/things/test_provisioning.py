@@ -217,6 +217,26 @@ def test_a_hook_decides_and_overrides(place: Place, iot: Any, claim: Device, mon
     assert events[0]["templateArn"] == ARN + "provisioningtemplate/hooked"
 
 
+def test_a_hook_gets_the_one_payload_that_there_is(iot: Any) -> None:
+    named = {"templateName": "payload", "templateBody": BODY, "provisioningRoleArn": ROLE}
+    target = "arn:aws:lambda:us-east-1:000000000000:function:hook"
+    older = {"targetArn": target, "payloadVersion": "2019-01-01"}
+    refused("InvalidRequestException", iot.create_provisioning_template, **named, preProvisioningHook=older)
+    known = {"targetArn": target, "payloadVersion": "2020-04-01"}
+    iot.create_provisioning_template(**named, preProvisioningHook=known)
+    wanted = {"templateName": "payload", "preProvisioningHook": older}
+    refused("InvalidRequestException", iot.update_provisioning_template, **wanted)
+    assert iot.describe_provisioning_template(templateName="payload")["preProvisioningHook"] == known
+
+
+def test_a_jitp_template_gets_no_hook_later_either(iot: Any) -> None:
+    named = {"templateBody": BODY, "provisioningRoleArn": ROLE, "type": "JITP"}
+    iot.create_provisioning_template(templateName="hookless", **named)
+    hook = {"targetArn": "arn:aws:lambda:us-east-1:000000000000:function:hook"}
+    wanted = {"templateName": "hookless", "preProvisioningHook": hook}
+    refused("InvalidRequestException", iot.update_provisioning_template, **wanted)
+
+
 def test_templates_have_versions(iot: Any) -> None:
     iot.create_provisioning_template(templateName="versioned", templateBody=BODY, provisioningRoleArn=ROLE)
     second = iot.create_provisioning_template_version(templateName="versioned", templateBody=BODY, setAsDefault=True)

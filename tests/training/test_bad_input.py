@@ -13,6 +13,14 @@ from .conftest import Lab
 
 Change = dict[str, Any]
 S3 = {"S3DataType": "S3Prefix", "S3Uri": "s3://lab/data"}
+FILES = {
+    "FileSystemDataSource": {
+        "FileSystemId": "fs-0123456789a",
+        "FileSystemAccessMode": "ro",
+        "FileSystemType": "EFS",
+        "DirectoryPath": "/data",
+    }
+}
 
 
 def channel(**further: Any) -> list[dict[str, Any]]:
@@ -35,6 +43,8 @@ REFUSED: list[tuple[str, Change]] = [
     ("ValidationException", {"InputDataConfig": channel() + channel()}),
     ("ValidationException", {"InputDataConfig": [{**channel()[0], "ChannelName": ".."}]}),
     ("NotImplemented", {"InputDataConfig": channel(S3={"S3DataType": "ManifestFile"})}),
+    ("NotImplemented", {"InputDataConfig": channel(S3={"InstanceGroupNames": ["one"]})}),
+    ("NotImplemented", {"InputDataConfig": [{"ChannelName": "train", "DataSource": {"S3DataSource": S3, **FILES}}]}),
     ("NotImplemented", {"InputDataConfig": channel(InputMode="Pipe")}),
     ("NotImplemented", {"InputDataConfig": channel(CompressionType="Gzip")}),
     ("NotImplemented", {"InputDataConfig": channel(ShuffleConfig={"Seed": 1})}),

@@ -22,7 +22,7 @@ SPREAD: Final = "sagemaker_spread_enabled"  # ours: each host on another machine
 CHECKPOINTS: Final = "/opt/ml/checkpoints"
 # of a channel, beside ChannelName, ContentType and InputMode: what may be said, as it changes nothing
 _CHANNEL: Final = {"CompressionType": ("None",), "RecordWrapperType": ("None",), "ShuffleConfig": ()}
-_SOURCE: Final = ("AttributeNames", "InstanceGroupNames", "ModelAccessConfig", "HubAccessConfig")
+_SOURCE: Final = frozenset(("S3DataType", "S3Uri", "S3DataDistributionType"))
 _RESOURCES: Final = frozenset(("InstanceType", "InstanceCount", "VolumeSizeInGB"))
 _ALGORITHM: Final = frozenset(
     (
@@ -179,12 +179,12 @@ def _check_stopping(wanted: Wanted) -> None:
 def _check_channel(channel: Wanted) -> None:
     name = channel["ChannelName"]
     source = channel["DataSource"].get("S3DataSource")
-    if source is None:
+    if source is None or len(channel["DataSource"]) > 1:
         raise not_here(f"the DataSource of channel {name!r}: only S3DataSource is there")
     if source["S3DataType"] != "S3Prefix":
         raise not_here(f"S3DataType {source['S3DataType']} of channel {name!r}")
-    for member in _SOURCE:
-        if source.get(member):
+    for member in sorted(source.keys() - _SOURCE):
+        if source[member]:
             raise not_here(f"{member} of channel {name!r}")
     if channel.get("InputMode", "File") not in {"File", "FastFile"}:
         raise not_here(f"InputMode {channel['InputMode']} of channel {name!r}")

@@ -14,12 +14,13 @@ from littoral.edge.control import new_id
 from littoral.store.documents import Document
 
 KIND = "trust-store"
+NOTES = "of CaCertificatesBundleS3Location Region is not looked at: buckets are this place's"
 
 
 class TrustStoreOperations(Operations):
     """Create, get, update, delete, list."""
 
-    @operation()
+    @operation(notes=NOTES)
     async def create_trust_store(
         self, call: Call, *, name: str, ca_certificates_bundle_source: dict[str, Any]
     ) -> Output:
@@ -58,7 +59,7 @@ class TrustStoreOperations(Operations):
     async def get_trust_store(self, call: Call, *, identifier: str) -> Output:
         return _answer(self._trust_store(identifier))
 
-    @operation()
+    @operation(notes=NOTES)
     async def update_trust_store(
         self, call: Call, *, id: str, if_match: str, ca_certificates_bundle_source: dict[str, Any] | None = None
     ) -> Output:

@@ -54,7 +54,7 @@ class Endpoints(Packages):
     @operation(
         harmless={"EnableNetworkIsolation", "ExecutionRoleArn", "Tags", "VpcConfig"},
         notes="one container: a model package that is approved, or an object of this place; every model is isolated; "
-        "Environment: LITTORAL_BATCH_ROWS and LITTORAL_BATCH_WAIT_MS",
+        "Environment: LITTORAL_BATCH_ROWS and LITTORAL_BATCH_WAIT_MS; Image and ImageConfig are kept, and not used",
     )
     async def create_model(
         self,
@@ -146,7 +146,7 @@ class Endpoints(Packages):
 
     @operation(
         harmless={"Tags", "KmsKeyId", "ExecutionRoleArn", "VpcConfig", "EnableNetworkIsolation"},
-        notes="instance types and counts are kept, and not used",
+        notes="instance types, counts and ServerlessConfig are kept, and not used",
     )
     async def create_endpoint_config(
         self, call: Call, *, endpoint_config_name: str, production_variants: Sequence[Mapping[str, Any]]

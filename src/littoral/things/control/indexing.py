@@ -44,7 +44,10 @@ class IndexNoun(Noun):
 
 
 class Indexing(IndexNoun):
-    @operation(notes="deviceDefenderIndexingMode, geoLocations and socket information are refused")
+    @operation(
+        notes="deviceDefenderIndexingMode, geoLocations and socket information are refused; "
+        "managedFields are kept and told"
+    )
     async def update_indexing_configuration(
         self,
         call: Call,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from cryptography.hazmat.primitives import serialization
 
@@ -22,6 +22,8 @@ from littoral.things.registry import Certificate, Claim
 from littoral.things.registry.claims import LIFE
 from littoral.things.versions import Version
 
+PAYLOAD_VERSION: Final = "2020-04-01"  # of the event that a pre-provisioning hook gets; there is no other
+
 
 def check_body(body: str) -> None:
     """Raises InvalidRequestException for what is no template, or holds what would not be honoured."""
@@ -29,6 +31,16 @@ def check_body(body: str) -> None:
         Template.parse(body)
     except TemplateError as problem:
         raise invalid(f"Invalid provisioning template: {problem}") from None
+
+
+def check_hook(kind: str, hook: Mapping[str, Any] | None) -> None:
+    """Raises InvalidRequestException."""
+    if not hook:
+        return
+    if kind == "JITP":
+        raise invalid("A JITP template has no pre-provisioning hook")
+    if hook.get("payloadVersion", PAYLOAD_VERSION) != PAYLOAD_VERSION:
+        raise invalid(f"The payloadVersion of a pre-provisioning hook is {PAYLOAD_VERSION}")
 
 
 class ProvisioningTemplates(Certificates):
@@ -58,8 +70,7 @@ class ProvisioningTemplates(Certificates):
     ) -> Output:
         """The role is taken and not assumed: what a template makes is in the template."""
         check_body(template_body)
-        if type == "JITP" and pre_provisioning_hook:
-            raise invalid("A JITP template has no pre-provisioning hook")
+        check_hook(type, pre_provisioning_hook)
         arn = self.names.arn("provisioningtemplate", template_name)
         made = ProvisioningTemplate(
             template_name,
@@ -125,6 +136,7 @@ class ProvisioningTemplates(Certificates):
     ) -> Output:
         async with self.provisioning.changing:
             found = self._provisioning_template(template_name)
+            check_hook(found.kind, pre_provisioning_hook)
             if default_version_id is not None:
                 self.version(found, default_version_id)
             changed = replace(

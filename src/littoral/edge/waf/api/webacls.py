@@ -16,7 +16,8 @@ from littoral.edge.waf.labels import namespace
 BODIES, BODY_BYTES = 50, 4096
 ACL_NOTES = (
     "Refused: Monetize. GeoMatch and AsnMatch know what the location's geo database does. JA3 and JA4 have no "
-    "fingerprint behind a front: their FallbackBehavior decides. Of AssociationConfig only RequestBody acts."
+    "fingerprint behind a front: their FallbackBehavior decides. Of AssociationConfig only RequestBody acts. "
+    "CloudWatchMetricsEnabled is kept and told: /metrics counts whatever it says."
 )
 
 
