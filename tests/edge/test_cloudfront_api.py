@@ -64,6 +64,8 @@ def geo(kind: str, *countries: str) -> dict[str, Any]:
 
 GROUP = group(["o", "b"], 500)["OriginGroups"]["Items"][0]
 ALL = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]
+EXPIRED = {"AdvertiseTrustStoreCaNames": False, "IgnoreCertificateExpiry": True}
+TEXT = {"StringSchema": {"Required": False}}
 REFUSED = [
     ({"Comment": "x" * 129}, "InvalidArgument"),
     ({"DefaultRootObject": "/index.html"}, "InvalidDefaultRootObject"),
@@ -151,6 +153,9 @@ REFUSED = [
     ({"CustomErrorResponses": listed([page()["CustomErrorResponses"]["Items"][0]] * 2)}, "InvalidArgument"),
     (origin(custom={"OriginMtlsConfig": {"ClientCertificateArn": "arn:a"}}), "NotImplemented"),
     (origin(custom={"IpAddressType": "ipv6"}), "NotImplemented"),
+    (origin(VpcOriginConfig={"VpcOriginId": "vo_1"}), "NotImplemented"),
+    ({"ViewerMtlsConfig": {"TrustStoreConfig": {"TrustStoreId": "t", **EXPIRED}}}, "NotImplemented"),
+    ({"TenantConfig": {"ParameterDefinitions": [{"Name": "n", "Definition": TEXT}]}}, "NotImplemented"),
     (origin(S3OriginConfig={"OriginAccessIdentity": ""}), "InvalidOrigin"),
     ({"Origins": listed([S3 | {"DomainName": "a.test"}])}, "InvalidArgument"),
     ({"Origins": listed([S3 | {"DomainName": "a.s3-website-us-east-1.amazonaws.com"}])}, "InvalidArgument"),

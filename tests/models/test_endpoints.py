@@ -32,6 +32,23 @@ def configured(s3: Any, sagemaker: Any, data: bytes, **container: Any) -> str:
     return name
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"MultiModelConfig": {"ModelCacheSetting": "Disabled"}},
+        {"InferenceSpecificationName": "one"},
+        {
+            "ModelDataSource": {
+                "S3DataSource": {"S3Uri": "s3://a/b", "S3DataType": "S3Object", "CompressionType": "None"}
+            }
+        },
+    ],
+)
+def test_what_a_container_cannot_have_is_refused(s3: Any, sagemaker: Any, more: dict[str, Any]) -> None:
+    with pytest.raises(ClientError, match="NotImplemented"):
+        configured(s3, sagemaker, nets.linear(), **more)
+
+
 @pytest.fixture(scope="module")
 def endpoint(s3: Any, sagemaker: Any) -> str:
     name = f"e-{uuid.uuid4().hex[:8]}"

@@ -165,6 +165,15 @@ def test_a_disabled_rule_rests_and_the_control_operations_agree(site: Site, even
             },
             "ValidationException",
         ),
+        *(
+            ("put_targets", {"Rule": "none", "Targets": [{"Id": "1", "Arn": "LAMBDA", **more}]}, "ValidationException")
+            for more in (
+                {"AppSyncParameters": {"GraphQLOperation": "query"}},
+                {"EcsParameters": {"TaskDefinitionArn": "arn:aws:ecs:x:0:t"}},
+                {"HttpParameters": {"PathParameterValues": ["a"]}},
+                {"SqsParameters": {"MessageGroupId": "g"}},
+            )
+        ),
         (
             "put_targets",
             {"Rule": "none", "Targets": [{"Id": "1", "Arn": "LAMBDA", "Input": "{"}]},

@@ -27,6 +27,7 @@ from tests.functions.deploy import PYTHON, ROLE, call, zip_of
 from tests.schedules.conftest import ACCOUNT, HERE, Site
 from tests.support.clock import Clock
 
+FUNCTION = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:f"
 OFF = {"Mode": "OFF"}
 
 
@@ -183,6 +184,15 @@ def test_groups_lists_and_updates(site: Site, scheduler: Any, name: str) -> None
         ({"FlexibleTimeWindow": {"Mode": "OFF", "MaximumWindowInMinutes": 5}}, "ValidationException"),
         ({"Target": {"Arn": "arn:aws:sqs:us-east-1:000000000000:q", "RoleArn": ROLE}}, "ValidationException"),
         ({"Target": {"Arn": "arn:aws:scheduler:::aws-sdk:sqs:sendMessage", "RoleArn": ROLE}}, "ValidationException"),
+        *(
+            ({"Target": {"Arn": FUNCTION, "RoleArn": ROLE, **more}}, "ValidationException")
+            for more in (
+                {"DeadLetterConfig": {"Arn": "arn:aws:sqs:us-east-1:000000000000:q"}},
+                {"EcsParameters": {"TaskDefinitionArn": "arn:aws:ecs:x:0:t"}},
+                {"EventBridgeParameters": {"DetailType": "d", "Source": "s"}},
+                {"SqsParameters": {"MessageGroupId": "g"}},
+            )
+        ),
         ({"EndDate": datetime(2020, 1, 1, tzinfo=UTC)}, "ValidationException"),
         ({"KmsKeyArn": "arn:aws:kms:us-east-1:000000000000:key/k"}, "NotImplemented"),
     ],
@@ -190,12 +200,11 @@ def test_groups_lists_and_updates(site: Site, scheduler: Any, name: str) -> None
 def test_what_cannot_be_has_the_modelled_error(
     site: Site, scheduler: Any, name: str, changes: dict[str, Any], expected: str
 ) -> None:
-    function = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:f"
     given = {
         "Name": name,
         "ScheduleExpression": "rate(1 day)",
         "FlexibleTimeWindow": OFF,
-        "Target": {"Arn": function, "RoleArn": ROLE},
+        "Target": {"Arn": FUNCTION, "RoleArn": ROLE},
         **changes,
     }
     with pytest.raises(ClientError) as error:

@@ -457,6 +457,16 @@ def test_an_endpoint_gets_messages_once_its_owner_has_confirmed_it(place: Runnin
             iot.get_topic_rule_destination(arn=message["arn"])
 
 
+@pytest.mark.parametrize("kind", ["vpcConfiguration", "influxDBConfiguration"])
+def test_a_destination_is_an_http_endpoint(place: Running, kind: str) -> None:
+    iot = place.client("iot")
+    shape = iot.meta.service_model.shape_for("TopicRuleDestinationConfiguration").members[kind]
+    least = {each: shape.members[each] for each in shape.required_members}
+    given = {each: ["x"] if of.type_name == "list" else (of.enum or [ROLE])[0] for each, of in least.items()}
+    with pytest.raises(ClientError, match="httpUrlConfiguration only"):
+        iot.create_topic_rule_destination(destinationConfiguration={kind: given})
+
+
 def test_a_destination_says_why_its_confirmation_did_not_arrive(place: Running) -> None:
     iot = place.client("iot")
     with endpoint() as (url, asked, statuses):

@@ -49,6 +49,22 @@ def indexed(place: Place, iot: Any) -> Any:
     return iot
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"deviceDefenderIndexingMode": "VIOLATIONS"},
+        {"filter": {"geoLocations": [{"name": "shadow.reported.place", "order": "LatLon"}]}},
+        {"filter": {"connectivity": {"includeSocketInformation": ["GET_THING_CONNECTIVITY_DATA"]}}},
+    ],
+)
+def test_what_the_index_has_not_is_refused(iot: Any, more: dict[str, Any]) -> None:
+    before = iot.get_indexing_configuration()
+    wanted = {"thingIndexingMode": "REGISTRY", **more}
+    refused("NotImplemented", iot.update_indexing_configuration, thingIndexingConfiguration=wanted)
+    after = iot.get_indexing_configuration()
+    assert after["thingIndexingConfiguration"] == before["thingIndexingConfiguration"]
+
+
 def names(iot: Any, query: str) -> list[str]:
     return [thing["thingName"] for thing in iot.search_index(queryString=query)["things"]]
 

@@ -492,6 +492,7 @@ def test_the_work_that_the_page_does_in_a_script_is_the_work_that_is_asked(place
             },
             "WAFInvalidParameterException",
         ),
+        ({"Rules": [rule("a", text("/a"), {"Monetize": {}})]}, "WAFInvalidOperationException"),
         ({"Rules": [rule("a", text("x" * 201))]}, "WAFInvalidParameterException"),
         (
             {
