@@ -47,6 +47,7 @@ def answering(authority: Authority, answer: Callable[[ssl.SSLSocket], None]) -> 
         with contextlib.suppress(OSError):
             sock, _ = listening.accept()
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_000_000)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a reset may overtake what it held back
             with context.wrap_socket(sock, server_side=True) as client:
                 answer(client)
 
