@@ -72,7 +72,8 @@ GROUPS = (  # the first that a test's name fits
     ("headers and signatures", "header|auth|bad_|raw"),
     ("buckets", "bucket"),
 )
-
+RAN = (0, 1)  # pytest's exit status where all tests were run, whether they passed or not
+MOST_SHOWN = 4000  # characters of what pytest said
 
 Keys = dict[str, tuple[str, str]]
 """Access key and secret by account."""
@@ -126,19 +127,24 @@ def peer(stack: ExitStack, folder: Path) -> tuple[str, Keys]:
 
 
 def run(suite: Path, config: Path, only: str) -> Path:
+    """The report. Ends with 1 and why, where the tests did not run: what there is of a report then says nothing."""
     report = config.with_name("report.xml")
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--tb=line"]
     argv += ["--timeout=60", f"--junitxml={report}", "-m", "not fails_on_aws", *(("-k", only) if only else ())]
     env = {
         **os.environ,
         "S3TEST_CONF": str(config),
-        "PYTHONPATH": str(suite),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(suite), os.environ.get("PYTHONPATH")))),
         "AWS_MAX_ATTEMPTS": "1",
         "BOTO_DISABLE_CRT": "true",
     }
     files = [f"s3tests/functional/test_{name}.py" for name in ("s3", "headers")]
-    with config.with_name("output").open("wb") as output:
-        subprocess.run([*argv, *files], cwd=suite, env=env, check=False, stdout=output)
+    output = config.with_name("output")
+    with output.open("wb") as written:
+        status = subprocess.run([*argv, *files], cwd=suite, env=env, check=False, stdout=written).returncode
+    if status not in RAN:
+        print(output.read_text(errors="replace")[-MOST_SHOWN:], file=sys.stderr)
+        sys.exit(f"the tests of {suite} did not run: pytest ended with {status}, as above")
     return report
 
 

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -170,6 +171,25 @@ def test_the_scrub_of_a_box_is_asked_for_at_its_control_socket(tmp_path: Path) -
         box.stop()
 
 
+def test_what_is_asked_of_other_places_is_asked_of_a_box_or_a_line_says_where_it_is(tmp_path: Path) -> None:
+    box = Box.prepared(tmp_path)
+    data = ("--data-dir", str(box.folder))
+    box.start()
+    try:
+        said = littoral("objects", "scrub", *data, check=False)
+        assert "the box is locked" in said and said.count("\n") == 1
+        box.unlock()
+        s3 = box.client("s3")
+        s3.create_bucket(Bucket="catch")
+        s3.put_object(Bucket="catch", Key="k", Body=bytes(600_000))
+        assert "600,000" in littoral("objects", "scrub", "--now", *data)
+        for words in (("list",), ("create", "--user", "ada"), ("delete", "AKIA")):
+            said = littoral("keys", *words, *data, check=False)
+            assert "littoral box credentials" in said and said.count("\n") == 1
+    finally:
+        box.stop()
+
+
 def test_no_other_process_of_its_user_reads_its_memory(box: Box) -> None:
     pid = box.status()["pid"]
     limits = Path(f"/proc/{pid}/limits").read_text()
@@ -259,11 +279,19 @@ def test_an_erased_box_is_not_opened_by_its_manifest_and_code(tmp_path: Path) ->
         s3.create_bucket(Bucket="old")
         s3.put_object(Bucket="old", Key="k", Body=os.urandom(200_000))
         words = ("erase", "--manifest", str(made.manifest), "--report", str(tmp_path / "report"), "--operator", "Ada")
+        deep = (*words[:3], "--report", str(tmp_path / "new" / "report"))
+        assert "lock it first" in made.asks(*deep, check=False)
+        assert not (tmp_path / "new").exists()
+        (tmp_path / "report").mkdir()
         assert "lock it first" in made.asks(*words, check=False)
+        assert (tmp_path / "report").exists()  # it was there before
         made.asks("lock")
         before = {file: file.read_bytes() for file in made.folder.rglob("*") if file.is_file()}
         said = made.asks(*words)
         assert "Cryptographic Erase" in said and "they do not open it" in said and JOB in said
+        assert made.status()["state"] == "ERASED"  # says the process, which runs still
+        assert made.asks("lock") == "ERASED\n"
+        assert "the box is erased" in made.asks("credentials", check=False)
         assert "erased" in made.asks("unlock", "--manifest", str(made.manifest), check=False)
     finally:
         made.stop()
@@ -447,6 +475,28 @@ def test_a_box_that_starts_waits_for_another_that_is_just_removing_what_it_left(
     assert folder.is_dir()
     runtime.remove()
     assert not folder.exists()
+
+
+def test_what_another_box_left_and_does_not_go_keeps_no_box_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    left = memory.runtime_of(tmp_path / "other")
+    left.mkdir()
+    real = shutil.rmtree
+
+    def rmtree(folder: Path, **how: Any) -> None:
+        if folder == left:
+            raise PermissionError(13, "Permission denied", str(folder))
+        real(folder, **how)
+
+    monkeypatch.setattr(memory.shutil, "rmtree", rmtree)
+    try:
+        memory.Runtime(tmp_path / "box").remove()
+        assert f"what another box left in memory stays: {left}" in caplog.text
+        with pytest.raises(PermissionError):  # its own
+            memory.Runtime(tmp_path / "other")
+    finally:
+        left.rmdir()
 
 
 def test_a_runtime_folder_that_somebody_keeps_is_not_waited_for_without_end(

@@ -2,7 +2,7 @@
 
 ::
 
-    GET  /status                       locked or not, and of which job
+    GET  /status                       locked or not, or erased, and of which job
     POST /unlock {manifest, code}      hands the key over, into memory
     POST /lock                         ends everything; the process begins anew, locked
     GET  /credentials, /certificate    of an unlocked box
@@ -34,6 +34,7 @@ log = logging.getLogger("littoral.box")
 SOCKET = "control.socket"  # in the data folder: where it is, as a link
 LARGEST = 2 * 1024 * 1024  # bytes of a request
 LOCKED, OPENING, UNLOCKED, LOCKING = "LOCKED", "UNLOCKING", "UNLOCKED", "LOCKING"  # as describe-device says
+ERASED = "ERASED"  # under the process, which has nothing to open any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Control:
     def status(self) -> dict[str, Any]:
         space = shutil.disk_usage(self._volume.folder)
         found = {
-            "state": self._state,
+            "state": self._told(),
             "job": self._volume.job,
             "pid": os.getpid(),
             "listeners": {} if self._opened is None else self._opened.listeners,
@@ -109,6 +110,10 @@ class Control:
         if self._manifest is not None:
             found |= {"type": self._manifest.kind, "expires": self._manifest.expires}
         return found
+
+    def _told(self) -> str:
+        """The state, as people are told it."""
+        return ERASED if self._state == LOCKED and self._volume.erased else self._state
 
     async def _unlock(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Raises NotOpened, StoreError, OSError: the box is locked then."""
@@ -143,12 +148,12 @@ class Control:
     def _scrub(self, *, now: bool) -> dict[str, Any]:
         """Raises NotOpened."""
         if self._opened is None or self._state != UNLOCKED:
-            raise NotOpened("the box is locked")
+            raise NotOpened(f"the box is {self._told().lower()}")
         return self._opened.scrub(now)
 
     def _held(self) -> Manifest:
         if self._manifest is None or self._state != UNLOCKED:
-            raise NotOpened("the box is locked")
+            raise NotOpened(f"the box is {self._told().lower()}")
         return self._manifest
 
 

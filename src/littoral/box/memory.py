@@ -64,14 +64,17 @@ def _is_safe(swap: Path, sys: Path) -> bool:
 class Runtime:
     """A new folder in memory, for this user alone, by the box's own folder. ``remove`` it.
 
-    What boxes that did not end in order left there goes first, wherever their own folders are by now. Raises OSError
-    where this machine has no such place.
+    What boxes that did not end in order left there goes first, wherever their own folders are by now; where another's
+    does not go, that is said in the log. Raises OSError where this machine has no such place.
     """
 
     def __init__(self, data: Path) -> None:
         self.folder = runtime_of(data)
         for other in self.folder.parent.glob(f"{_PREFIX}*"):
-            _remove_if_left(other)
+            try:
+                _remove_if_left(other)
+            except OSError as problem:  # its own is tried once more, and said, when it is made
+                log.warning("what another box left in memory stays: %s: %s", other, problem)
         self._held = _made(self.folder)
 
     def remove(self) -> None:
@@ -116,7 +119,7 @@ def _is_at(held: int, folder: Path) -> bool:
 
 
 def _remove_if_left(folder: Path) -> None:
-    """Where it is of this user, and no process has it any more."""
+    """Where it is of this user, and no process has it any more. Raises OSError where it does not go."""
     try:
         held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:  # somebody else's, or gone

@@ -47,6 +47,11 @@ class Volume:
     issuer: str  # PEM
     prepared: float  # Unix seconds
 
+    @property
+    def erased(self) -> bool:
+        """It has lost its half of the key."""
+        return not (self.folder / SECRET).exists()
+
     def opened(self, file: bytes, code: str, now: float) -> tuple[Manifest, StoreKey]:
         """What the manifest's file and its code open. Leaves the check at the first time. Raises NotOpened, OSError."""
         manifest = self.told(file, code)

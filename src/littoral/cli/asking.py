@@ -28,12 +28,16 @@ def address(loaded: Loaded) -> str:
     return url
 
 
-def reached(loaded: Loaded) -> tuple[str, Keys]:
-    """The place's API, of a box as well, and the keys it is asked with. Raises Failed, SettingsError."""
+def is_box(loaded: Loaded) -> bool:
     from littoral.box.volume import FACTS
 
+    return (loaded.settings.data_dir / FACTS).exists()
+
+
+def reached(loaded: Loaded) -> tuple[str, Keys]:
+    """The place's API, of a box as well, and the keys it is asked with. Raises Failed, SettingsError."""
     folder = loaded.settings.data_dir
-    if not (folder / FACTS).exists():
+    if not is_box(loaded):
         return address(loaded), (*read_credentials(folder / CREDENTIALS_FILE), loaded.settings.region)
     from littoral.cli import box
 

@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,12 @@ def scrub(loaded: Loaded, *, now: bool) -> int:
 
 
 def lock(loaded: Loaded) -> int:
-    """Waits until it is locked."""
-    from littoral.box.control import LOCKED
+    """Waits until it is locked, or says that it is erased."""
+    from littoral.box.control import ERASED, LOCKED
 
     state = ask(loaded, "POST", "/lock")["state"]
     deadline = time.monotonic() + PATIENCE
-    while state != LOCKED:
+    while state not in (LOCKED, ERASED):
         if time.monotonic() > deadline:
             raise Failed(f"the box is {state.lower()} still")
         time.sleep(0.1)
@@ -92,7 +93,7 @@ def lock(loaded: Loaded) -> int:
             state = ask(loaded, "GET", "/status")["state"]
         except Failed:  # between its end and its new beginning nobody answers
             continue
-    print(LOCKED)
+    print(state)
     return 0
 
 
@@ -123,6 +124,7 @@ def erase(loaded: Loaded, manifest: Path | None, code: str | None, report: Path 
 
     folder = loaded.settings.data_dir
     opening = (_read(manifest), given(code)) if manifest is not None else None
+    new = [each for each in (report, *report.parents) if not each.exists()] if report is not None else []
     try:
         if report is not None:  # while nothing is erased
             report.mkdir(parents=True, exist_ok=True)
@@ -130,6 +132,9 @@ def erase(loaded: Loaded, manifest: Path | None, code: str | None, report: Path 
                 pass
         done = erasing.erase(folder, time.time(), operator or getpass.getuser(), opening)
     except (volume.NotOpened, OSError) as problem:
+        with suppress(OSError):  # as far as they are there, and empty
+            for each in new:
+                each.rmdir()
         raise Failed(str(problem)) from None
     print(done.markdown())
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from littoral.cli.asking import ask
+from littoral.cli.asking import Failed, ask, is_box
 from littoral.cli.flags import settings_flags, settings_of
 from littoral.cli.table import aligned
 from littoral.site.settings import Loaded
@@ -16,7 +16,7 @@ PATH = "/_littoral/keys"
 def show(loaded: Loaded) -> int:
     """Raises Failed, as the others here."""
     lines = [("access key", "of")]
-    lines += [(key["id"], _of(key)) for key in ask(loaded, PATH, service="littoral")["keys"]]
+    lines += [(key["id"], _of(key)) for key in _asked(loaded, PATH)["keys"]]
     none = "there are no further keys yet: littoral keys create\n"
     print("".join(aligned(lines, 2)) if len(lines) > 1 else none, end="")
     return 0
@@ -25,15 +25,21 @@ def show(loaded: Loaded) -> int:
 def create(loaded: Loaded, *, user: str | None, account: str | None) -> int:
     """Print the key and, this once, its secret, in AWS's own form."""
     wanted = {"account": account} if account else {"user": user}
-    made = ask(loaded, PATH, service="littoral", method="POST", document=wanted)
+    made = _asked(loaded, PATH, method="POST", document=wanted)
     print(f"[{made['user'] or made['account']}]")
     print(f"aws_access_key_id = {made['id']}\naws_secret_access_key = {made['secret']}")
     return 0
 
 
 def delete(loaded: Loaded, key: str) -> int:
-    ask(loaded, f"{PATH}?id={quote(key)}", service="littoral", method="DELETE")
+    _asked(loaded, f"{PATH}?id={quote(key)}", method="DELETE")
     return 0
+
+
+def _asked(loaded: Loaded, target: str, *, method: str = "GET", document: Any = None) -> Any:
+    if is_box(loaded):
+        raise Failed("a box has no further keys; its own come with its manifest: littoral box credentials shows them")
+    return ask(loaded, target, service="littoral", method=method, document=document)
 
 
 def _of(key: dict[str, str]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from littoral.cli.asking import ask
+from littoral.cli.asking import ask, is_box
 from littoral.cli.table import aligned
 from littoral.site.settings import Loaded
 
@@ -17,7 +17,11 @@ LOOK = 0.5  # seconds between two looks
 
 
 def scrub(loaded: Loaded, *, now: bool) -> int:
-    """Of a region or a core. Raises Failed."""
+    """Of a region or a core, or of an unlocked box, which is asked at its control socket. Raises Failed."""
+    if is_box(loaded):
+        from littoral.cli import box
+
+        return box.scrub(loaded, now=now)
     return told(lambda method: ask(loaded, PATH, service="littoral", method=method), now=now)
 
 

@@ -1,7 +1,8 @@
 """The queue of replications at work: what is due goes to its destination, of each key one version after another.
 
-A destination that is away holds up nobody but itself and is asked again, sooner or later; nothing is lost meanwhile,
-however long it takes. What it refuses is FAILED, and tried again for a week: a policy may be mended.
+A destination that is away holds up nobody but itself and is asked again, sooner or later: soon where nobody answers,
+for a link comes back without a word. Nothing is lost meanwhile, however long it takes. What it refuses is FAILED, and
+tried again for a week: a policy may be mended.
 """
 
 from __future__ import annotations
@@ -16,22 +17,25 @@ from littoral.aws.service import ServiceError
 from littoral.net.ongoing import Ongoing
 from littoral.objects.index import Index
 from littoral.objects.replication.rows import CHANGE, LONGEST, MARKER, Due
-from littoral.objects.replication.targets import Away, Declined, HereTarget, Never, Target
+from littoral.objects.replication.targets import Away, Declined, HereTarget, Never, Target, Unanswered
 from littoral.store.contract import StoreError
 
 log = logging.getLogger("littoral.objects")
 TOGETHER = 4  # versions on their way to one destination
 FIRST = 0.5  # seconds between two tries; at most LONGEST
+LONGEST_UNANSWERED = 30.0  # where nobody answers
 PATIENCE = 7 * 86400.0
 
 
 class Replicator(Ongoing):
     """``start`` and ``close`` it. ``far`` are destinations elsewhere, by the bucket's name."""
 
-    def __init__(self, index: Index, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, index: Index, clock: Callable[[], float], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self.far: Mapping[str, Target] = {}
         self._index = index
-        self._clock = clock
+        self._clock, self._monotonic = clock, monotonic
         self._awake = asyncio.Event()
         # by destination: asked again when (of the clock that nobody sets), and the pause after that
         self._away: dict[str, tuple[float, float]] = {}
@@ -59,21 +63,22 @@ class Replicator(Ongoing):
         due = self._index.next_replication()
         if due is None:
             return 0.0
-        until, now = due - self._clock(), time.monotonic()
+        until, now = due - self._clock(), self._monotonic()
         waiting = [at - now for at, _ in self._away.values() if at > now]
         return min(max(min([until, *waiting] if until > 0 else waiting or [0.0]), FIRST), LONGEST)
 
     async def _round(self, name: str) -> bool:
         """Whether something was done."""
-        if self._away.get(name, (0.0, 0.0))[0] > time.monotonic():
+        if self._away.get(name, (0.0, 0.0))[0] > self._monotonic():
             return False
         found = self._index.replications(name, self._clock(), TOGETHER)
         outcomes = await asyncio.gather(*(self._send(due) for due in found))
-        if any(outcome is not None for outcome in outcomes):
-            problem = next(outcome for outcome in outcomes if outcome is not None)
-            pause = min(LONGEST, self._away.get(name, (0.0, FIRST))[1])
-            self._away[name] = (time.monotonic() + pause, pause * 2)
-            log.warning("replication to %s waits for %.1f s: %s", name, pause, problem)
+        if problems := [outcome for outcome in outcomes if outcome is not None]:
+            unanswered = all(isinstance(problem, Unanswered) for problem in problems)
+            longest = LONGEST_UNANSWERED if unanswered else LONGEST
+            pause = min(longest, self._away.get(name, (0.0, FIRST))[1])
+            self._away[name] = (self._monotonic() + pause, pause * 2)
+            log.warning("replication to %s waits for %.1f s: %s", name, pause, problems[0])
         elif outcomes:
             self._away.pop(name, None)
         return any(outcome is None for outcome in outcomes)

@@ -57,6 +57,10 @@ class Away(Exception):
     """It cannot be reached now, or is in trouble: later."""
 
 
+class Unanswered(Away):
+    """Nobody answers, as where the link is down."""
+
+
 class Declined(Exception):
     """It will not have this."""
 
@@ -344,7 +348,7 @@ class FarTarget:
             async with response:
                 said = await response.body.read(MOST_ANSWER)
         except (RequestFailed, BodyError) as problem:
-            raise Away(str(problem)) from problem
+            raise Unanswered(str(problem)) from problem
         if response.status >= 300 or b"<Error>" in said[:200]:
             raise _as_told(response.status, _text(said, "Code") or str(response.status))
         return response.headers, said
