@@ -39,6 +39,9 @@ def bucket(depot: Depot) -> str:
     return name
 
 
+SYSTEM = {"content-type": "text/plain", "cache-control": "no-store", "expires": "0"}
+
+
 def filled(depot: Depot, bucket: str, count: int = 120, size: int | None = None) -> dict[str, bytes]:
     """By one archive; every third has nothing but bytes and metadata."""
     made = {f"ward/ä {n:04}": os.urandom(n * 7 % 900 if size is None else size) for n in range(count)}
@@ -46,9 +49,7 @@ def filled(depot: Depot, bucket: str, count: int = 120, size: int | None = None)
         Content(
             Item(key, len(data), ""),
             data,
-            About(
-                {"content-type": "text/plain", "cache-control": "no-store"} if number % 3 else {}, {"n": str(number)}
-            ),
+            About(SYSTEM if number % 3 else {}, {"n": str(number)}),
         )
         for number, (key, data) in enumerate(made.items())
     ]
@@ -112,8 +113,8 @@ def test_small_objects_come_together_with_all_that_goes_with_them(
     for number, key in list(enumerate(made))[::7]:
         told = depot.s3.head_object(Bucket=f"{bucket}-b", Key=key)
         assert told["Metadata"] == {"n": str(number)}
-        assert (told["ContentType"], told.get("CacheControl")) == (
-            ("text/plain", "no-store") if number % 3 else ("binary/octet-stream", None)
+        assert (told["ContentType"], told.get("CacheControl"), told.get("ExpiresString")) == (
+            ("text/plain", "no-store", "0") if number % 3 else ("binary/octet-stream", None, None)
         )
 
 

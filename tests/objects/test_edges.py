@@ -265,6 +265,16 @@ def test_when_an_object_expires_is_told_as_it_was_said(place: S3Place, s3: Any, 
         assert ask(place, "GET", f"/{bucket}/{target}").headers["expires"] == said
 
 
+@pytest.mark.parametrize("said", ["0", "", "soon", "Thu, 99 Jan 2030 00:00:00 GMT", "Thu, 01 Jan 2030"])
+def test_a_condition_that_is_no_date_is_none(place: S3Place, s3: Any, bucket: str, said: str) -> None:
+    """RFC 9110 sections 13.1.3 and 13.1.4."""
+    s3.put_object(Bucket=bucket, Key="k", Body=HELLO)
+    for condition in ("if-modified-since", "if-unmodified-since"):
+        for method, body in (("GET", HELLO), ("HEAD", b"")):
+            answer = ask(place, method, f"/{bucket}/k", headers={condition: said})
+            assert (answer.status, answer.body) == (200, body)
+
+
 def test_when_it_expires_was_kept_as_a_number_once() -> None:
     kept = Facts.load(Facts({"Expires": 1_893_456_000.0}).dump())
     assert kept.headers == {"Expires": "Tue, 01 Jan 2030 00:00:00 GMT"}

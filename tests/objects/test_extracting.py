@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import os
 import subprocess
 import sys
@@ -189,7 +190,12 @@ def telling(about: str) -> bytes:
     return made.getvalue()
 
 
-SAID = '{"headers": {"content-type": "text/plain", "cache-control": "no-store"}, "metadata": {"n": "1"}}'
+SAID = json.dumps(
+    {
+        "headers": {"content-type": "text/plain", "cache-control": "no-store", "expires": "0"},
+        "metadata": {"n": "1"},
+    }
+)
 
 
 @pytest.mark.parametrize("pack", [telling, lambda about: gzip.compress(telling(about))], ids=["tar", "tar.gz"])
@@ -199,6 +205,7 @@ def test_what_a_littorals_archive_says_of_an_object_goes_with_it(
     s3.put_object(Bucket=bucket, Key="batch", Body=pack(SAID), Metadata=EXTRACT)
     told = s3.head_object(Bucket=bucket, Key="told")
     assert (told["ContentType"], told["CacheControl"], told["Metadata"]) == ("text/plain", "no-store", {"n": "1"})
+    assert told["ExpiresString"] == "0"
     for key in ("fine", "after"):
         head = s3.head_object(Bucket=bucket, Key=key)
         assert head["ContentType"] == "binary/octet-stream"

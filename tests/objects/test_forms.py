@@ -121,6 +121,30 @@ def test_a_presigned_post(place: S3Place, s3: Any, bucket: str, tmp_path: Path, 
     assert not [key for key in s3.list_objects_v2(Bucket=bucket)["Contents"] if key["Key"] not in ("page", "in/1.jpg")]
 
 
+@pytest.mark.parametrize(("version", "named"), [("s3v4", "AWS4-HMAC-SHA256"), ("s3", "AWS")])
+def test_policies_see_that_it_is_a_form(
+    place: S3Place, s3: Any, bucket: str, tmp_path: Path, version: str, named: str
+) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    (tmp_path / "small").write_bytes(b"p")
+
+    def deny(key: str, *values: str) -> None:
+        refused = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+        statement = {**refused, "Condition": {"StringEquals": {key: values}}}
+        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+
+    post = place.client(signature_version=version).generate_presigned_post(bucket, "k")
+    deny("s3:authType", "REST-HEADER", "REST-QUERY-STRING")
+    assert send(post, tmp_path / "small")[0] == 204
+    deny("s3:authType", "POST")
+    assert send(post, tmp_path / "small")[0] == 403
+    deny("s3:signatureversion", *({"AWS4-HMAC-SHA256", "AWS"} - {named}))
+    assert send(post, tmp_path / "small")[0] == 204
+    deny("s3:signatureversion", named)
+    assert send(post, tmp_path / "small")[0] == 403
+
+
 def test_a_form_locks_its_object_and_states_its_md5(place: S3Place, s3: Any, tmp_path: Path) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")

@@ -64,6 +64,26 @@ def test_a_line_for_each_request_in_the_form_of_aws(place: S3Place, s3: Any, log
     assert {len(fields) for fields in lines} == {26}
 
 
+def test_the_line_of_a_delete_has_the_size_of_what_went(place: S3Place, s3: Any, logged: str) -> None:
+    s3.put_object(Bucket=logged, Key="k", Body=b"12345")
+    s3.delete_object(Bucket=logged, Key="k")
+    s3.delete_object(Bucket=logged, Key="k")  # nothing is there any more
+    s3.put_bucket_versioning(Bucket=logged, VersioningConfiguration={"Status": "Enabled"})
+    version = s3.put_object(Bucket=logged, Key="k", Body=b"123")["VersionId"]
+    marker = s3.delete_object(Bucket=logged, Key="k")["VersionId"]  # nothing goes
+    s3.delete_object(Bucket=logged, Key="k", VersionId=marker)
+    s3.delete_object(Bucket=logged, Key="k", VersionId=version)
+    _, lines = delivered(place, s3, logged)
+    removed = [fields for fields in lines if fields[6] == "REST.DELETE.OBJECT"]
+    assert [(fields[9], fields[12]) for fields in removed] == [
+        ("204", "5"),
+        ("204", "-"),
+        ("204", "-"),
+        ("204", "-"),
+        ("204", "3"),
+    ]
+
+
 def test_each_object_that_is_removed_with_others_has_a_line(place: S3Place, s3: Any, logged: str) -> None:
     """In the form of the lines of AWS that others test their parsers with."""
     s3.put_bucket_versioning(Bucket=logged, VersioningConfiguration={"Status": "Enabled"})

@@ -16,7 +16,7 @@ from littoral.aws.escaping import escape
 from littoral.aws.identity import Identity
 from littoral.aws.output import response_of
 from littoral.aws.recognise import virtual_path
-from littoral.aws.service import Call, Output, Principal, ServiceError
+from littoral.aws.service import Call, Output, Principal, ServiceError, Signing
 from littoral.aws.wire.plan import plan_of
 from littoral.net.message import Answer, Handler, Headers, Request, Response
 
@@ -84,6 +84,7 @@ class Browsing:
 
         def admitted(fields: Mapping[str, str]) -> Call:
             call = self._call(request, "PostObject", ANONYMOUS, begun.request_id)
+            call.signing = Signing("awsaccesskeyid" in fields and "x-amz-algorithm" not in fields, of_form=True)
             call.principal = signer_of_form(fields, self._identity, call.now)
             return call
 

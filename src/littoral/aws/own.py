@@ -42,6 +42,8 @@ OWN: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
             },
             "Expires": _TEXT,  # whatever was said: S3 keeps no time, and many say "0"
             "ResponseExpires": _TEXT,
+            "IfModifiedSince": _TEXT,  # what is no date says nothing (RFC 9110 s. 13.1.3), and is not refused
+            "IfUnmodifiedSince": _TEXT,
         },
     }
 }

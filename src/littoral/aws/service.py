@@ -59,10 +59,12 @@ class Principal:
 
 
 class Signing(NamedTuple):
-    """How a request says that it is signed: by version 2 or 4, in its query or by a header field."""
+    """How a request says that it is signed: by version 2 or 4, in its query, in a form's fields or by a header
+    field."""
 
     second: bool = False
     of_query: bool = False
+    of_form: bool = False
 
 
 BY_HEADER = Signing()

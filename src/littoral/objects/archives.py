@@ -34,6 +34,7 @@ HEADERS: Final = {
     "content-encoding": "ContentEncoding",
     "content-language": "ContentLanguage",
     "content-type": "ContentType",
+    "expires": "Expires",
 }
 MOST_MEMBERS: Final = 100_000
 MOST_BYTES: Final = 100 * 1024**3  # of the archive, and of what comes out of it

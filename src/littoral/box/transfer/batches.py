@@ -18,7 +18,7 @@ FIRST: Final = 50  # files in the first one, which shows whether archives are ex
 LARGEST: Final = 8 * 1024 * 1024  # bytes of files in a batch
 EXTRACT: Final = {"x-amz-meta-snowball-auto-extract": "true"}
 SAID: Final = frozenset(
-    ("cache-control", "content-disposition", "content-encoding", "content-language", "content-type")
+    ("cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires")
 )
 _text = json.JSONEncoder(separators=(",", ":")).encode
 CARRIED: Final = frozenset(("file-mtime", "file-permissions"))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
-from littoral.aws.service import Call
+from littoral.aws.service import Call, Signing
 from littoral.objects.access.callers import Caller
 from littoral.objects.facts import Tags
 
@@ -73,7 +73,7 @@ def _of_request(call: Call, caller: Caller) -> dict[str, str | tuple[str, ...]]:
         "aws:epochtime": str(int(call.now)),
         "aws:principaltype": "Anonymous" if not caller.account else "Account" if caller.root else "User",
         "s3:signatureversion": "AWS" if call.signing.second else "AWS4-HMAC-SHA256",
-        "s3:authtype": "REST-QUERY-STRING" if call.signing.of_query else "REST-HEADER",
+        "s3:authtype": _auth_type(call.signing),
     }
     for key, name in (
         ("aws:useragent", "user-agent"),
@@ -88,6 +88,12 @@ def _of_request(call: Call, caller: Caller) -> dict[str, str | tuple[str, ...]]:
         if ":user/" in caller.arn:
             found["aws:username"] = caller.arn.rpartition("/")[2]
     return found
+
+
+def _auth_type(signing: Signing) -> str:
+    if signing.of_form:
+        return "POST"
+    return "REST-QUERY-STRING" if signing.of_query else "REST-HEADER"
 
 
 def _requested(tagging: Any) -> Tags:

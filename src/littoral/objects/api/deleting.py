@@ -41,6 +41,7 @@ class DeleteOperations(LoggingOperations):
         (done,) = await self._index.delete(bucket, [removal], origin_of(call))
         if isinstance(done, Exception):
             raise done
+        self.note_removed(call, bucket, done.size)
         return version_member(done.version) | ({"DeleteMarker": True} if done.marker else {})
 
     @operation(

@@ -11,7 +11,7 @@ from littoral.aws.recognise import virtual_path
 from littoral.aws.service import Answered, Call, Output, operation
 from littoral.net.message import FileSlice, Response
 from littoral.objects.access.acl import canonical_id
-from littoral.objects.api.parts import Operations
+from littoral.objects.api.parts import Operations, Parts
 from littoral.objects.errors import error, malformed, not_implemented
 from littoral.objects.serverlogs.delivery import ServerLogs
 from littoral.objects.serverlogs.line import Access
@@ -19,6 +19,10 @@ from littoral.objects.serverlogs.line import Access
 
 class LoggingOperations(Operations):
     logs: ServerLogs  # handed in as the capability is opened
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self._removed: dict[str, int] = {}  # by the request's id: the size of what it took away, until it is answered
 
     @operation(
         harmless={"ContentMD5", "ChecksumAlgorithm"},
@@ -64,8 +68,15 @@ class LoggingOperations(Operations):
             return
         path = virtual_path(asked.request)
         bucket = path[1:].partition("/")[0]
+        removed = self._removed.pop(asked.request_id, None)
         if bucket in self._index.logging:
-            self.logs.note(self._access(asked, response, bucket, path, asked.request.method))
+            access = self._access(asked, response, bucket, path, asked.request.method)
+            self.logs.note(access if removed is None else replace(access, size=removed))
+
+    def note_removed(self, call: Call, bucket: str, size: int | None) -> None:
+        """What a DeleteObject took away, for the line that is written of it at once."""
+        if size is not None and bucket in self._index.logging:
+            self._removed[call.request_id] = size
 
     def answered_within(
         self, call: Call, bucket: str, key: str, response: Response, code: str, *, removed: int | None = None

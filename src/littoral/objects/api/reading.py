@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any, Final
 
@@ -42,8 +42,8 @@ class ReadOperations(Operations):
         part_number: int | None = None,
         if_match: str | None = None,
         if_none_match: str | None = None,
-        if_modified_since: datetime | None = None,
-        if_unmodified_since: datetime | None = None,
+        if_modified_since: str | None = None,
+        if_unmodified_since: str | None = None,
         response_cache_control: str | None = None,
         response_content_disposition: str | None = None,
         response_content_encoding: str | None = None,
@@ -62,7 +62,7 @@ class ReadOperations(Operations):
         _check_asked(call)
         self._check_owner(bucket, expected_bucket_owner)
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
-        conditions = ReadConditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
+        conditions = ReadConditions(if_match, if_none_match, _date(if_modified_since), _date(if_unmodified_since))
         checksums = wants_checksum(checksum_mode)
         overrides = _overrides(
             call,
@@ -118,8 +118,8 @@ class ReadOperations(Operations):
         part_number: int | None = None,
         if_match: str | None = None,
         if_none_match: str | None = None,
-        if_modified_since: datetime | None = None,
-        if_unmodified_since: datetime | None = None,
+        if_modified_since: str | None = None,
+        if_unmodified_since: str | None = None,
         response_cache_control: str | None = None,
         response_content_disposition: str | None = None,
         response_content_encoding: str | None = None,
@@ -138,7 +138,7 @@ class ReadOperations(Operations):
         _check_asked(call)
         self._check_owner(bucket, expected_bucket_owner)
         customer = customer_key(sse_customer_algorithm, sse_customer_key, sse_customer_key_md5)
-        conditions = ReadConditions(if_match, if_none_match, if_modified_since, if_unmodified_since)
+        conditions = ReadConditions(if_match, if_none_match, _date(if_modified_since), _date(if_unmodified_since))
         stored, span = self._found(call, bucket, key, version_id, conditions, range, part_number)
         self._keys.check_customer(stored.facts.encryption, customer)
         overrides = _overrides(
@@ -214,6 +214,12 @@ def _check_asked(call: Call) -> None:
     for name in ("x-amz-server-side-encryption", "x-amz-server-side-encryption-aws-kms-key-id"):
         if name in call.request.headers:
             raise error("InvalidRequest", f"The header {name} is not applicable to this type of request.")
+
+
+def _date(said: str | None) -> datetime | None:
+    """None where it is none: then there is no condition (RFC 9110 s. 13.1.3)."""
+    moment = http_date(said)
+    return None if moment is None else datetime.fromtimestamp(moment, UTC)
 
 
 def _overrides(call: Call, **members: Any) -> dict[str, Any]:
