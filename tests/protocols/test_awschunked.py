@@ -59,6 +59,19 @@ def test_any_split_of_a_signed_stream_gives_the_same_bytes(chunks: list[bytes], 
     assert decoder.trailers == ({"x-amz-checksum-crc32": "AAAA"} if trailing else {})
 
 
+@pytest.mark.parametrize(
+    "trailer",
+    [b"x-amz-checksum-crc32:AA==\n\r\n\r\n", b"X-Amz-Checksum-Crc32: AA==\r\n\r\n"],
+    ids=["minio-go", "spaced"],
+)
+@pytest.mark.parametrize("step", [1, 3, 100])
+def test_trailers_in_the_forms_that_clients_have(trailer: bytes, step: int) -> None:
+    body = b"5\r\nhello\r\n0\r\n" + trailer
+    decoder = Decoder(None)
+    assert decoded(decoder, [body[at : at + step] for at in range(0, len(body), step)]) == b"hello"
+    assert decoder.trailers == {"x-amz-checksum-crc32": "AA=="}
+
+
 @given(st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=4), st.integers(0, 10_000))
 def test_a_stream_that_ends_early_is_never_whole(chunks: list[bytes], at: int) -> None:
     body = signed_stream(chunks, b"a:b\n")
