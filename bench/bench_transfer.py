@@ -140,8 +140,7 @@ class Beside:
 
     def told(self, name: str, ends: tuple[End, ...], work: Callable[[], None]) -> None:
         before = self._copied()
-        _forgotten(self.files)
-        os.sync()
+        _forget(self.files)
         took, places, client = _costs(ends, work)
         after = self._copied()
         rate = self._volume / took
@@ -162,8 +161,7 @@ class Beside:
 
     def _copied(self) -> float:
         """GB/s. What other work has left for the disk is not counted to it."""
-        _forgotten(self.files)
-        os.sync()
+        _forget(self.files)
         return self._volume / _timed_in(self._aside, partial(_copy, self.files))
 
 
@@ -197,13 +195,13 @@ def _some(source: Path, target: Path, count: int) -> Path:
     return target
 
 
-def _forgotten(folder: Path) -> Path:
-    """None of its files is in memory any more."""
+def _forget(folder: Path) -> None:
+    """None of its files is in memory any more, and nothing waits to be written."""
+    os.sync()
     for file in folder.rglob("*"):
         if file.is_file():
             with file.open("rb") as opened:
                 os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    return folder
 
 
 def _small(folder: Path, end: End, cleanup: ExitStack) -> None:

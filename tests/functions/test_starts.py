@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 import pytest_asyncio
@@ -116,22 +116,30 @@ async def test_a_start_that_fails_is_the_failure_of_one_event(place: Place, meet
     assert place.functions.stats()["busy"] == 0 and place.functions.running() == {}
 
 
-@pytest.mark.parametrize("last", ["", "import nothing_like_it", "os._exit(3)"])
-async def test_an_init_phase_that_is_over_before_the_place_looks_is_in_log_and_report(
-    place: Place, monkeypatch: pytest.MonkeyPatch, last: str
-) -> None:
+def looks_late(place: Place, monkeypatch: pytest.MonkeyPatch, until: Callable[[Instance], Awaitable[None]]) -> None:
+    """The place gets an instance no sooner than that."""
     starts = place.functions._parts.scheduler.starts
     launch = starts._launch
 
     async def late(version: FunctionVersion) -> Instance:
         instance = await launch(version)
         async with asyncio.timeout(20):
-            await asyncio.wait([instance._ready])
-            while last and instance.alive:
-                await asyncio.sleep(0.01)
+            await until(instance)
         return instance
 
     monkeypatch.setattr(starts, "_launch", late)
+
+
+@pytest.mark.parametrize("last", ["", "import nothing_like_it", "os._exit(3)"])
+async def test_an_init_phase_that_is_over_before_the_place_looks_is_in_log_and_report(
+    place: Place, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    async def over(instance: Instance) -> None:
+        await asyncio.wait([instance._ready])
+        while last and instance.alive:
+            await asyncio.sleep(0.01)
+
+    looks_late(place, monkeypatch, over)
     await place.python(f"import os, time\nprint('importing')\ntime.sleep(0.02)\n{last}\ndef handler(e, c): pass\n")
     answer = await place.invoke()
     assert (answer.error is None) is not bool(last)
@@ -143,17 +151,11 @@ async def test_an_init_phase_that_is_over_before_the_place_looks_is_in_log_and_r
 async def test_an_instance_that_has_booted_before_the_place_looks_keeps_no_other_from_it(
     place: Place, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    starts = place.functions._parts.scheduler.starts
-    launch = starts._launch
+    async def booted(instance: Instance) -> None:
+        while not instance.booted:
+            await asyncio.sleep(0)
 
-    async def late(version: FunctionVersion) -> Instance:
-        instance = await launch(version)
-        async with asyncio.timeout(20):
-            while not instance.booted:
-                await asyncio.sleep(0)
-        return instance
-
-    monkeypatch.setattr(starts, "_launch", late)
+    looks_late(place, monkeypatch, booted)
     await place.python(MEETS, timeout=30, environment={"Variables": {"INIT": str(meeting.port)}})
     running = asyncio.create_task(place.invoke(0))
     init = await meeting.next()

@@ -30,11 +30,12 @@ from littoral.net.message import BodyError, Headers, Request, Response
 from littoral.net.pki import Authority
 from littoral.net.tls import client_context, server_context
 from littoral.net.wide import PROTOCOLS, WideSocket, widened
-from littoral.objects import Objects, etags
+from littoral.objects import Objects
 from littoral.objects.checksums import ALGORITHMS, Digests
 from littoral.objects.pouring import Opening, pour
 from littoral.protocols import widerecords
 from littoral.protocols.frames import FRAME, SEALED
+from littoral.protocols.ownheaders import BY_CHECKSUM, ETAG
 from littoral.protocols.widerecords import BODY, DATA, END, NARROW, RECORD, FramedBody
 from littoral.store import past
 from littoral.store.contract import Damaged, FramedWriter, StoreError
@@ -797,7 +798,7 @@ def test_parts_of_encrypted_objects_and_of_clear_stores_are_not_kept_as_they_cam
         s3.create_bucket(Bucket="ward")
         begun = s3.create_multipart_upload(Bucket="ward", Key="k", ChecksumAlgorithm="CRC64NVME", **wanted)
         upload = {"Bucket": "ward", "Key": "k", "UploadId": begun["UploadId"]}
-        fields = [f"{etags.HEADER}: {etags.BY_CHECKSUM}", f"Content-Length: {SIZE}"]
+        fields = [f"{ETAG}: {BY_CHECKSUM}", f"Content-Length: {SIZE}"]
         if customer:
             key, stem = customer["SSECustomerKey"], "x-amz-server-side-encryption-customer"
             digest = hashlib.md5(key, usedforsecurity=False).digest()

@@ -23,9 +23,7 @@ MEMBERS = {  # that belong to an object or an upload, and what is said where the
 
 def check(method: str, operation: str, parts: Parts) -> None:
     """Raises ServiceError."""
-    left = [name for name, _ in parts.query if name in _all() and name not in _accepted(operation)]
-    if method in ("GET", "HEAD"):
-        left = [name for name in left if method == "GET" and name in SUBRESOURCES and name not in MEMBERS]
+    left = [name for name, _ in parts.query if name in _counting(method) and name not in _accepted(operation)]
     if not left:
         return
     literal = next(iter(routes.literals("s3")[operation]), None)
@@ -45,8 +43,11 @@ def check(method: str, operation: str, parts: Parts) -> None:
 
 
 @cache
-def _all() -> frozenset[str]:
-    return frozenset(MEMBERS).union(*routes.literals("s3").values())
+def _counting(method: str) -> frozenset[str]:
+    every = frozenset[str]().union(*routes.literals("s3").values())
+    if method == "GET":
+        return every & SUBRESOURCES - MEMBERS.keys()
+    return frozenset() if method == "HEAD" else every | MEMBERS.keys()
 
 
 @cache

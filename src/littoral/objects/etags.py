@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-HEADER: Final = "x-littoral-etag"
-BY_CHECKSUM: Final = "checksum"
-ASKED: Final[Mapping[str, str]] = MappingProxyType({HEADER: BY_CHECKSUM})
+from littoral.protocols.ownheaders import BY_CHECKSUM, ETAG
+
+ASKED: Final[Mapping[str, str]] = MappingProxyType({ETAG: BY_CHECKSUM})
 ALGORITHM: Final = "CRC64NVME"  # which is long enough to tell contents apart, and costs next to nothing
 
 

@@ -36,13 +36,14 @@ from littoral.net.message import BodyError, Headers
 from littoral.net.receiving import Opens, Sink
 from littoral.protocols import manyobjects
 from littoral.protocols.manyobjects import Asked, Frame, Malformed
+from littoral.protocols.ownheaders import BY_CHECKSUM, ETAG
 from littoral.store.spool import HEADER as SPOOL
 from littoral.store.spool import Tray
 
 T = TypeVar("T")
 UNKNOWN: Final = frozenset((400, 501))  # as those answer who do not know a checksum
 SHOWN: Final = {"x-amz-checksum-mode": "ENABLED"}
-NO_MD5: Final = {"x-littoral-etag": "checksum"}  # of a part with a CRC64NVME: a Littoral need not compute it, others do
+NO_MD5: Final = {ETAG: BY_CHECKSUM}  # of a part with a CRC64NVME: a Littoral need not compute it, others do
 LISTED: Final = ("Key", "Size", "ETag", "LastModified")
 HERE: Final = frozenset(("localhost", "127.0.0.1", "::1"))
 

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
+from littoral.protocols.ownheaders import FOUND
+
 CRC64: Final = "CRC64NVME"
 SHA256: Final = "SHA256"
 SIZES: Final = {CRC64: 8, SHA256: 32}  # bytes of a digest
-FOUND: Final = "x-littoral-crc64nvme"  # as a Littoral tells it of what it has received, where its writer stated none
 
 Bytes = bytes | bytearray | memoryview
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import formatdate
-from typing import Any, Final
+from typing import Any
 
 from littoral.aws.service import Call, Output, ServiceError, operation
 from littoral.net.message import ResponseBody
@@ -21,10 +21,10 @@ from littoral.objects.lifecycle import expiration
 from littoral.objects.mailsafe import shown
 from littoral.objects.versions import check_version
 from littoral.protocols.httpcache import http_date
+from littoral.protocols.ownheaders import FOUND
 from littoral.store.contract import NotFound
 from littoral.store.spool import HEADER as SPOOLED
 
-FOUND: Final = "x-littoral-crc64nvme"  # of content whose writer stated none: for a transfer, which hashes it by parts
 Found = tuple[Stored, Span, bytes | None]  # with the object's data key
 _LATIN = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch
 LAST_ATTEMPT = (False, False, True)  # an object may be overwritten between index and shelf

@@ -7,7 +7,6 @@ from datetime import datetime
 
 from littoral.aws.service import Call, Output, operation
 from littoral.net.message import Body, BytesBody
-from littoral.objects import etags
 from littoral.objects.access.needs import READ_OBJECT
 from littoral.objects.api.parts import Operations, decoded_length, source_of
 from littoral.objects.checksums import ALGORITHMS, Checksum, Digests, Stated, stated_by, stated_in
@@ -18,6 +17,7 @@ from littoral.objects.errors import error, invalid_argument
 from littoral.objects.facts import Upload, UploadedPart
 from littoral.objects.inline import Received
 from littoral.objects.pouring import PUT_LIMIT
+from littoral.protocols.ownheaders import BY_CHECKSUM, ETAG
 from littoral.store.spool import HEADER as SPOOLED
 
 MOST_PARTS = 10_000
@@ -64,7 +64,7 @@ class UploadOperations(Operations):
             raise error("InvalidRequest", f"{message} {actual}")
         if upload.algorithm and stated.algorithm is None:
             stated = replace(stated, algorithm=ALGORITHMS[upload.algorithm], wanted=True)
-        if call.request.headers.get(etags.HEADER) == etags.BY_CHECKSUM:
+        if call.request.headers.get(ETAG) == BY_CHECKSUM:
             stated = replace(stated, by_checksum=True)
         sealing = self._sealing(upload, customer)
         received = await self._received(call, body or BytesBody(), stated, sealing)
